@@ -1,0 +1,168 @@
+"""`session()`, `session_config()`, `current_session_id()`: giving and reading an id without a handler at hand.
+
+The one place that attaches OpenTelemetry context for longer than a call of ours.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import RunnableConfig
+from opentelemetry.context import attach, detach, get_value
+
+from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
+from langchain_sessions._langchain import executing_run
+from langchain_sessions._policy import SessionPolicy
+from langchain_sessions._runs import LiveRun, LiveRuns
+from langchain_sessions._upstream import SESSION_ID, using_attributes
+
+if TYPE_CHECKING:
+    from contextvars import Token
+    from types import TracebackType
+    from typing import Unpack
+
+    from opentelemetry.context import Context
+
+
+class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with session("abc"):`
+    """Put everything that happens inside into one session.
+
+    ```python
+    with session("abc", user_id="ada"):
+        chain.invoke(question, config={"callbacks": [handler]})
+    ```
+
+    A sync and an async context manager, and a decorator for functions, coroutines, generators and async
+    generators. It is OpenInference's `using_session` with a checked and normalized id: spans of any
+    OpenInference instrumentor inside carry the id, and our handler takes it for runs that bring none of
+    their own. One instance may be entered any number of times, nested and in several threads and tasks.
+
+    Args:
+        session_id: The id of the conversation, see `normalize_session_id`.
+        user_id: The id of the user, written as `user.id`. None leaves the surrounding one in force.
+        policy: Length limit and pseudonymization; give the one that the handler has.
+
+    Raises:
+        InvalidSessionIdError: If an id is given that cannot be one.
+    """
+
+    def __init__(
+        self, session_id: object, *, user_id: object = None, policy: SessionPolicy | None = None
+    ) -> None:
+        policy = policy or SessionPolicy()
+        self.session_id = policy.canonical(session_id)
+        self.user_id = None if user_id is None else policy.canonical(user_id)
+        super().__init__(session_id=self.session_id, user_id=self.user_id or "")
+        # Per execution context: two tasks inside one instance must not detach each other's token.
+        self._tokens: ContextVar[tuple[Token[Context], ...]] = ContextVar("session_tokens", default=())
+
+    def __enter__(self) -> str:  # type: ignore[override]
+        """Enter the session.
+
+        Returns:
+            The canonical id.
+        """
+        self._tokens.set((*self._tokens.get(), attach(self._context_with_attributes())))
+        return self.session_id
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the session."""
+        *outer, token = self._tokens.get()
+        self._tokens.set(tuple(outer))
+        detach(token)
+
+    async def __aenter__(self) -> str:  # type: ignore[override]
+        """Enter the session.
+
+        Returns:
+            The canonical id.
+        """
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the session."""
+        self.__exit__(exc_type, exc_value, traceback)
+
+
+def session_config(
+    session_id: object,
+    *,
+    user_id: object = None,
+    policy: SessionPolicy | None = None,
+    **config: Unpack[RunnableConfig],
+) -> RunnableConfig:
+    """Make the config of a call that belongs to a conversation.
+
+    ```python
+    chain.invoke(question, config=session_config("abc", user_id="ada", callbacks=[handler]))
+    ```
+
+    The id goes into the metadata, where handlers and LangSmith read it, and into `configurable.thread_id`,
+    where LangGraph's checkpointers read it (a `thread_id` of yours is kept).
+
+    Args:
+        session_id: The id of the conversation, see `normalize_session_id`.
+        user_id: The id of the user, if known.
+        policy: For its length limit; give the one that the handler has. Ids in a config are not
+            pseudonymized, because checkpointers store by them; the handler does it when it records them.
+        **config: Anything else a `RunnableConfig` holds; metadata and configurable are merged.
+
+    Returns:
+        A new config.
+
+    Raises:
+        InvalidSessionIdError: If an id is given that cannot be one.
+        ValueError: If `metadata` holds another id under the same key.
+    """
+    max_length = (policy or SessionPolicy()).max_length
+    ids = {"session_id": normalize_session_id(session_id, max_length=max_length)}
+    if user_id is not None:
+        ids["user_id"] = normalize_session_id(user_id, max_length=max_length)
+    metadata: dict[str, Any] = dict(config.get("metadata") or {})
+    for key, id_ in ids.items():
+        if metadata.setdefault(key, id_) != id_:
+            msg = f"{key} is given twice: {id_!r} and, in metadata, {metadata[key]!r}; leave one out"
+            raise ValueError(msg)
+    configurable: dict[str, Any] = {"thread_id": ids["session_id"], **(config.get("configurable") or {})}
+    return RunnableConfig(**{**config, "metadata": metadata, "configurable": configurable})
+
+
+def current_session_id() -> str | None:
+    """Return the id of the session in force here, or None.
+
+    Inside the body of a traced run (a chain step, a tool, a graph node) that is the run's id, unless a
+    `session()` block inside that body is closer. Elsewhere it is the surrounding `session()` or
+    `using_session` block's.
+    """
+    ambient = get_value(SESSION_ID)
+    run = _executing_live_run()
+    if run is not None and SESSION_ID in run.ids and ambient == run.ambient:
+        return run.ids[SESSION_ID]
+    if ambient is None:
+        return None
+    try:
+        return normalize_session_id(ambient)
+    except InvalidSessionIdError:
+        return None
+
+
+def _executing_live_run() -> LiveRun | None:
+    manager = executing_run()
+    if manager is None:
+        return None
+    for handler in manager.handlers:
+        runs = getattr(handler, "live_runs", None)
+        if isinstance(runs, LiveRuns) and (run := runs.get(manager.parent_run_id)) is not None:
+            return run
+    return None

@@ -1,0 +1,173 @@
+"""`SessionCallbackHandler`, the plug-in: find the ids, let OpenInference start and end the span."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import attach, detach
+
+from langchain_sessions._discovery import Discovery
+from langchain_sessions._policy import SessionPolicy
+from langchain_sessions._privacy import scrub
+from langchain_sessions._reports import Reports
+from langchain_sessions._runs import LiveRun, LiveRuns
+from langchain_sessions._upstream import (
+    GEN_AI_CONVERSATION_ID,
+    NO_CONTEXT,
+    SESSION_ID,
+    OpenInferenceTracer,
+    SessionTracer,
+    TraceConfig,
+    context_for_end,
+    context_for_start,
+    forget_run,
+    span_of_run,
+    use_plain_dictionaries,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.tracers.schemas import Run
+    from opentelemetry.trace import TracerProvider
+
+
+class SessionCallbackHandler(OpenInferenceTracer):
+    """Traces LangChain runs as OpenInference spans that carry the id of their conversation.
+
+    ```python
+    handler = SessionCallbackHandler()
+    chain.invoke(question, config={"callbacks": [handler], "metadata": {"session_id": "abc"}})
+    ```
+
+    One handler serves every conversation, thread and event loop of a process, and keeps nothing about a run
+    after it ended. It may be combined with OpenInference's `LangChainInstrumentor`: a run that has a handler
+    of ours gets one span, ours.
+
+    The handler runs inline, also in async code: LangChain would otherwise send every event through a thread
+    pool. One consequence is LangChain's (1.0 to 1.7): for a *completion* model called with `ainvoke`, its
+    `on_llm_start` reaches inline handlers only, so other handlers in the same call miss that event. Chat
+    models are not affected.
+
+    Errors in the handler never reach the application: they are logged once with the run's name, and counted.
+    Set `handler.raise_error = True` to have them raised, in tests for instance.
+
+    Args:
+        tracer_provider: Where spans go. By default the global provider, looked up when the first span starts.
+        config: What OpenInference records and what it masks.
+        policy: Every choice about ids.
+        separate_trace_from_runtime_context: Start a new trace for every outermost run, even inside a span.
+
+    Raises:
+        TypeError: If `config` or `policy` is of another type.
+    """
+
+    run_inline = True
+
+    def __init__(
+        self,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        config: TraceConfig | None = None,
+        policy: SessionPolicy | None = None,
+        separate_trace_from_runtime_context: bool = False,
+    ) -> None:
+        config = TraceConfig() if config is None else config
+        policy = SessionPolicy() if policy is None else policy
+        if not isinstance(config, TraceConfig):
+            msg = f"config must be openinference.instrumentation.TraceConfig, not {type(config).__name__}"
+            raise TypeError(msg)
+        if not isinstance(policy, SessionPolicy):
+            msg = f"policy must be a SessionPolicy, not {type(policy).__name__}"
+            raise TypeError(msg)
+        super().__init__(SessionTracer(tracer_provider, config), separate_trace_from_runtime_context)
+        use_plain_dictionaries(self)
+        self._reports: Final = Reports()
+        self._discovery: Final = Discovery(policy, self._reports)
+        self._policy: Final = policy
+        self.live_runs: Final = LiveRuns()
+
+    @property
+    def error_count(self) -> int:
+        """Errors met while starting or ending spans, each kind of which was logged once."""
+        return self._reports.error_count
+
+    def _start_trace(self, run: Run) -> None:
+        try:
+            live = self._identify(run)
+            self._start_span(run, live)
+            for stale in self.live_runs.overdue():
+                forget_run(self, stale.run_id)
+        except Exception as error:
+            self.live_runs.remove(run.id)
+            self._met(error, run, "start")
+
+    def _end_trace(self, run: Run) -> None:
+        live = self.live_runs.remove(run.id)
+        try:
+            if live is not None:
+                self._finish_ids(run, live)
+        except Exception as error:
+            self._met(error, run, "identify")
+        token = attach(NO_CONTEXT if live is None else live.end_context)
+        try:
+            super()._end_trace(run)
+        except Exception as error:
+            self._met(error, run, "end")
+        finally:
+            detach(token)
+
+    def _identify(self, run: Run) -> LiveRun:
+        parent = self.live_runs.get(run.parent_run_id)
+        try:
+            live = self._discovery.identify(run.id, run.name, _metadata_of(run), parent)
+        except Exception as error:
+            self._met(error, run, "identify")
+            live = LiveRun(run.id, parent)
+        self.live_runs.add(live)
+        return live
+
+    def _start_span(self, run: Run, live: LiveRun) -> None:
+        context = context_for_start(live.ids, live.secrets)
+        live.end_context = context_for_end(context)
+        if live.secrets:
+            run.name = scrub(run.name, live.secrets)
+        token = attach(context)
+        try:
+            super()._start_trace(run)
+        finally:
+            detach(token)
+        span = span_of_run(self, run.id)
+        if span is None:  # tracing is suppressed here
+            return
+        live.span = span
+        span.conceal(live.secrets)
+        if self._policy.conversation_id:
+            span.identify(self._attributes(live))
+        else:
+            span.expect(live.ids)
+
+    def _finish_ids(self, run: Run, live: LiveRun) -> None:
+        live.adopt()
+        span = span_of_run(self, run.id)
+        if span is None:
+            return
+        span.expect(self._attributes(live))
+        if live.secrets:
+            span.conceal(live.secrets)
+            run.extra = {**run.extra, "metadata": self._discovery.conceal(_metadata_of(run), live.secrets)}
+
+    def _attributes(self, live: LiveRun) -> Mapping[str, str]:
+        if self._policy.conversation_id and SESSION_ID in live.ids:
+            return {**live.ids, GEN_AI_CONVERSATION_ID: live.ids[SESSION_ID]}
+        return live.ids
+
+    def _met(self, error: Exception, run: Run, doing: str) -> None:
+        """Deal with an error that must not reach the application."""
+        self._reports.error(run.name, doing, error)
+        if self.raise_error:
+            raise error
+
+
+def _metadata_of(run: Run) -> Mapping[str, Any]:
+    return (run.extra or {}).get("metadata") or {}

@@ -1,0 +1,88 @@
+"""What LangChain knows about a run beyond what it tells its callbacks: the config it was called with.
+
+LangChain passes a run's metadata to its callbacks, but not `configurable`, where `RunnableWithMessageHistory`
+and LangGraph expect the conversation's id. Two places show it:
+
+- `starting_config` reads the local variable `config` of the LangChain function that is starting the run. Only
+  a run that has no id yet is worth the look (a few microseconds).
+- `body_config` is the config of the run whose body is executing, through the context variable that LangChain
+  itself uses to pass it on.
+
+Both are read, nothing is patched. A missing answer costs an id, so contract tests watch both.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.runnables.config import var_child_runnable_config
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from uuid import UUID
+
+_CALLBACK_PACKAGES: Final = ("langchain_sessions.", "langchain_core.callbacks.", "openinference.")
+"""Where the frames between a run's start and our callback live."""
+
+_RUNNABLE_PACKAGES: Final = frozenset({"langchain_core", "langchain", "langchain_classic", "langgraph"})
+"""Packages that call the config of a run `config`. In anybody else's code the name may mean anything."""
+
+
+def starting_config() -> Mapping[str, Any] | None:
+    """Return the config of the run that is starting, when called from its start callback.
+
+    Walks up from the callback to the first LangChain function that has a config, and no further than
+    LangChain's own code.
+
+    Returns:
+        The config in force (bindings and inherited values merged in), or None if it cannot be seen: runs
+        started by hand, or in a task of its own (`abatch` of a chain, a completion model's `ainvoke`).
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = cast("str", frame.f_globals.get("__name__", ""))
+        if not module.startswith(_CALLBACK_PACKAGES):
+            if module.partition(".")[0] not in _RUNNABLE_PACKAGES:
+                return None
+            if "config" in (local := frame.f_locals):
+                config = local["config"]
+                return cast("Mapping[str, Any]", config) if isinstance(config, Mapping) else None
+        frame = frame.f_back
+    return None
+
+
+def body_config(run_id: UUID) -> Mapping[str, Any] | None:
+    """Return the config of a run, when called from within that run's body.
+
+    Args:
+        run_id: The run whose config is wanted.
+
+    Returns:
+        Its config, or None when another run's body, or none, is executing.
+    """
+    config = var_child_runnable_config.get()
+    if config is None:
+        return None
+    callbacks = config.get("callbacks")
+    if isinstance(callbacks, BaseCallbackManager) and callbacks.parent_run_id == run_id:
+        return cast("Mapping[str, Any]", config)
+    return None
+
+
+def executing_run() -> BaseCallbackManager | None:
+    """Return the callback manager of the run whose body is executing here.
+
+    Its `parent_run_id` is that run.
+    """
+    config = var_child_runnable_config.get()
+    callbacks = None if config is None else config.get("callbacks")
+    return callbacks if isinstance(callbacks, BaseCallbackManager) else None
+
+
+def configurable_of(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the `configurable` mapping of a config, empty if there is none."""
+    configurable = None if config is None else config.get("configurable")
+    return cast("Mapping[str, Any]", configurable) if isinstance(configurable, Mapping) else {}

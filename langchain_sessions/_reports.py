@@ -1,0 +1,51 @@
+"""Saying a thing once: what a user should hear about ids, without one line for every span."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable
+from threading import Lock
+from typing import Final
+
+logger: Final = logging.getLogger("langchain_sessions")
+
+MAX_CAUSES = 1_000
+"""Causes remembered for each handler. A process that has heard of a thousand of them needs no more."""
+
+
+class Reports:
+    """Logs a cause when it first appears, and counts our own errors.
+
+    The lock guards the set of causes and the counter; logging happens outside it, because a logging handler
+    is foreign code.
+    """
+
+    def __init__(self) -> None:
+        self._causes: set[Hashable] = set()
+        self._lock = Lock()
+        self.error_count = 0
+
+    def once(self, cause: Hashable, level: int, message: str, *arguments: object) -> None:
+        """Log `message % arguments` unless the same cause was reported before."""
+        if self._is_new(cause):
+            logger.log(level, message, *arguments)
+
+    def error(self, run_name: str, doing: str, error: Exception) -> None:
+        """Count an error of ours (or of a processor or sampler that ran in our call); log each kind once."""
+        with self._lock:
+            self.error_count += 1
+        if self._is_new(("error", doing, type(error))):
+            logger.error(
+                "langchain_sessions could not %s the span of run %r; the application goes on. "
+                "Further errors of this kind are counted (SessionCallbackHandler.error_count), not logged.",
+                doing,
+                run_name,
+                exc_info=error,
+            )
+
+    def _is_new(self, cause: Hashable) -> bool:
+        with self._lock:
+            if cause in self._causes or len(self._causes) >= MAX_CAUSES:
+                return False
+            self._causes.add(cause)
+            return True

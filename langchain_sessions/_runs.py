@@ -1,0 +1,187 @@
+"""The runs that are going on now: which span is whose, and which ids are in force in it.
+
+Nothing here is kept after a run ends. What never ends (a stream that is held but not read, a killed task) is
+bounded in number and in age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from threading import Lock
+from time import monotonic
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
+from uuid import UUID
+
+from opentelemetry.context import Context
+
+MAX_LIVE_RUNS = 50_000
+"""Runs open at once in one handler. 400 concurrent agents of 20 nested runs are 8,000."""
+
+MAX_AGE_SECONDS = 24 * 60 * 60.0
+"""A run that has been open for a day has been abandoned."""
+
+MAX_ORPHAN_AGE_SECONDS = 60 * 60.0
+"""A run whose parent has ended has usually been abandoned too: LangChain tells nobody of the end of a run that
+is cancelled while other handlers are still being told of its start. A background task may take its time."""
+
+NO_IDS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Several(Enum):
+    """More than one id was seen below a run, so none of them is the run's."""
+
+    SEVERAL = 0
+
+
+class IdentifiedSpan(Protocol):
+    """A span that writes the ids of its run."""
+
+    def identify(self, ids: Mapping[str, str]) -> None:
+        """Write the ids now, and again just before the span ends."""
+        ...
+
+
+class LiveRun:
+    """One run between its start and its end.
+
+    Attributes:
+        run_id: LangChain's id of the run.
+        parent: The enclosing run, if it is live and ours.
+        ids: Attribute name (`session.id`, `user.id`) to id. Replaced, never changed in place: a child shares
+            its parent's mapping.
+        given: The raw values of the policy's keys in the run's metadata.
+        secrets: With pseudonymization: raw text to pseudonym, for every id met in this run and around it.
+        span: Set once the span has started; stays None when tracing is suppressed.
+        end_context: What OpenInference may read from the OpenTelemetry context when the span ends.
+        ambient: The session id that the OpenTelemetry context held when the run started.
+        ended: Whether the run is over; a child may outlive it.
+    """
+
+    __slots__ = (
+        "_below",
+        "ambient",
+        "end_context",
+        "ended",
+        "given",
+        "ids",
+        "parent",
+        "run_id",
+        "secrets",
+        "span",
+        "started",
+    )
+
+    def __init__(
+        self,
+        run_id: UUID,
+        parent: LiveRun | None,
+        *,
+        ids: Mapping[str, str] = NO_IDS,
+        given: tuple[object, ...] = (),
+        secrets: Mapping[str, str] = NO_IDS,
+    ) -> None:
+        self.run_id = run_id
+        self.parent = parent
+        self.ids = ids
+        self.given = given
+        self.secrets = secrets
+        self.span: IdentifiedSpan | None = None
+        self.end_context: Context = Context()
+        self.ambient: object = None
+        self.started = monotonic()
+        self.ended = False
+        self._below: dict[str, str | Literal[Several.SEVERAL]] | None = None
+
+    def claim(self, ids: Mapping[str, str]) -> None:
+        """Take ids found after the start; ids that the run already has stay."""
+        missing = {name: id_ for name, id_ in ids.items() if name not in self.ids}
+        if not missing:
+            return
+        self.ids = {**self.ids, **missing}
+        if self.span is not None:
+            self.span.identify(self.ids)
+        self.tell_ancestors(missing)
+
+    def tell_ancestors(self, ids: Mapping[str, str]) -> None:
+        """Let the open ancestors know which ids were found below them; see `adopt`."""
+        ancestor = self.parent
+        while ancestor is not None:
+            with _below_lock:
+                if ancestor._below is None:
+                    ancestor._below = {}
+                for name, id_ in ids.items():
+                    if ancestor._below.setdefault(name, id_) != id_:
+                        ancestor._below[name] = Several.SEVERAL
+            ancestor = ancestor.parent
+
+    def adopt(self) -> None:
+        """At the end: a run without an id takes the one found below it, if there was exactly one.
+
+        Earlier would be a guess: a run that serves two conversations (a batch job) belongs to neither.
+        """
+        if self._below is None:
+            return
+        found = {name: id_ for name, id_ in self._below.items() if id_ is not Several.SEVERAL}
+        missing = {name: id_ for name, id_ in found.items() if name not in self.ids}
+        if missing:
+            self.ids = {**self.ids, **missing}
+
+
+_below_lock = Lock()
+"""Guards every run's `_below`: children of one run may start in several threads. Held for a few dictionary
+operations, and only by runs that found an id which their parent does not have."""
+
+
+class LiveRuns:
+    """The live runs of one handler, by run id, oldest first.
+
+    Single dictionary operations are atomic, and a run is added and removed once, so no lock is needed.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_runs: int = MAX_LIVE_RUNS,
+        max_age: float = MAX_AGE_SECONDS,
+        max_orphan_age: float = MAX_ORPHAN_AGE_SECONDS,
+    ) -> None:
+        self._runs: dict[UUID, LiveRun] = {}
+        self._max_runs = max_runs
+        self._max_age = max_age
+        self._max_orphan_age = max_orphan_age
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def get(self, run_id: UUID | None) -> LiveRun | None:
+        """Return the live run with this id, or None."""
+        return None if run_id is None else self._runs.get(run_id)
+
+    def add(self, run: LiveRun) -> None:
+        """Add a run that starts."""
+        self._runs[run.run_id] = run
+
+    def remove(self, run_id: UUID) -> LiveRun | None:
+        """Remove and return a run that ends, or None if it is not known (any more)."""
+        run = self._runs.pop(run_id, None)
+        if run is not None:
+            run.ended = True
+        return run
+
+    def overdue(self) -> Iterator[LiveRun]:
+        """Remove and yield the oldest runs, as long as there are too many or they are too old."""
+        while self._runs:
+            try:
+                oldest = next(iter(self._runs.values()))
+            except (StopIteration, RuntimeError):  # another thread ended or started a run meanwhile
+                return
+            if len(self._runs) <= self._max_runs and not self._is_too_old(oldest):
+                return
+            if self.remove(oldest.run_id) is not None:
+                yield oldest
+
+    def _is_too_old(self, run: LiveRun) -> bool:
+        is_orphan = run.parent is not None and run.parent.ended
+        return monotonic() - run.started > (self._max_orphan_age if is_orphan else self._max_age)

@@ -1,0 +1,274 @@
+"""The seam to OpenInference: the one module that touches its private names.
+
+`tests/test_contract.py` has one test for each of them, whose message says what moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import openinference.instrumentation.langchain as oi_langchain
+from openinference.instrumentation import OITracer, TraceConfig, get_attributes_from_context, using_attributes
+from openinference.instrumentation._capture import _capture_span_context
+from openinference.instrumentation._spans import OpenInferenceSpan
+from openinference.instrumentation.langchain._tracer import OpenInferenceTracer
+from openinference.instrumentation.langchain.version import __version__ as _oi_version
+from openinference.semconv.trace import ImageAttributes, SpanAttributes
+from opentelemetry import trace as trace_api
+from opentelemetry.context import Context, get_current
+
+from langchain_sessions._privacy import scrub
+from langchain_sessions._runs import NO_IDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+    from opentelemetry.util.types import Attributes, AttributeValue
+
+__all__ = [
+    "GEN_AI_CONVERSATION_ID",
+    "NO_CONTEXT",
+    "SESSION_ID",
+    "USER_ID",
+    "OpenInferenceTracer",
+    "SessionSpan",
+    "SessionTracer",
+    "TraceConfig",
+    "context_for_end",
+    "context_for_start",
+    "forget_run",
+    "span_of_run",
+    "use_plain_dictionaries",
+    "using_attributes",
+]
+
+SESSION_ID: Final = SpanAttributes.SESSION_ID
+USER_ID: Final = SpanAttributes.USER_ID
+GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
+
+NO_CONTEXT: Final = Context()
+
+_IDS: Final = frozenset({SESSION_ID, USER_ID})
+_SPAN_KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
+
+_CONTEXT_TEXTS: Final = (
+    SpanAttributes.METADATA,
+    SpanAttributes.LLM_PROMPT_TEMPLATE,
+    SpanAttributes.LLM_PROMPT_TEMPLATE_VARIABLES,
+)
+"""What else OpenInference copies from the context to a span, as text."""
+
+
+class SessionSpan(OpenInferenceSpan):
+    """OpenInference's span, except that nobody but the run's owner writes its ids.
+
+    OpenInference writes the raw metadata value over the id when a run ends, and OpenTelemetry drops the
+    oldest attributes of a span that has too many. So `identify` is the only way in, and the ids are written
+    once more just before the end, which makes them the newest.
+    """
+
+    def __init__(self, wrapped: trace_api.Span, config: TraceConfig, *, masks: bool) -> None:
+        super().__init__(wrapped, config=config)
+        self._self_masks = masks
+        self._self_ids: Mapping[str, str] = NO_IDS
+        self._self_secrets: Mapping[str, str] = NO_IDS
+
+    def conceal(self, secrets: Mapping[str, str]) -> None:
+        """Replace these raw ids by their pseudonyms in everything written from now on."""
+        self._self_secrets = secrets
+
+    def identify(self, ids: Mapping[str, str]) -> None:
+        """Write the ids now, and again when the span ends."""
+        self._self_ids = ids
+        self._write_ids()
+
+    def expect(self, ids: Mapping[str, str]) -> None:
+        """Write the ids when the span ends; the span was started with them."""
+        self._self_ids = ids
+
+    def set_attribute(self, key: str, value: AttributeValue | Callable[[], AttributeValue]) -> None:
+        """Set an attribute as OpenInference does, but leave ids alone."""
+        if key not in _IDS:
+            super().set_attribute(key, self._plain(value))
+
+    def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Set attributes as OpenInference does, all in one call of the SDK, but leave ids alone."""
+        if not attributes:
+            return
+        if not self.is_recording():
+            super().set_attributes(attributes)
+            return
+        ready: dict[str, AttributeValue] = {}
+        for key, value in attributes.items():
+            if key in _IDS:
+                continue
+            plain = self._plain(value)
+            if self._self_masks or callable(plain) or key.endswith(ImageAttributes.IMAGE_URL):
+                plain = self._self_config.mask(key, plain)
+            if plain is not None:
+                ready[key] = plain
+        if _SPAN_KIND in ready:
+            super().set_attribute(_SPAN_KIND, ready.pop(_SPAN_KIND))  # kept aside, so that it is not evicted
+        self.__wrapped__.set_attributes(ready)
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Record an exception as the SDK does; with pseudonymization, without raw ids in its texts."""
+        if not self._self_secrets:
+            self.__wrapped__.record_exception(exception, attributes, timestamp, escaped)
+            return
+        recorder = _EventRecorder()
+        type(self.__wrapped__).record_exception(recorder, exception, attributes, timestamp, escaped)
+        for name, event_attributes, event_timestamp in recorder.events:
+            self.add_event(name, event_attributes, event_timestamp)
+
+    def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
+        """Add an event; with pseudonymization, without raw ids in its texts."""
+        self.__wrapped__.add_event(name, scrub(attributes, self._self_secrets), timestamp)
+
+    def set_status(self, status: trace_api.Status | trace_api.StatusCode, description: str | None = None) -> None:
+        """Set the status; with pseudonymization, without raw ids in its description."""
+        if self._self_secrets and isinstance(status, trace_api.Status):
+            status = trace_api.Status(status.status_code, scrub(status.description, self._self_secrets))
+        self.__wrapped__.set_status(status, description)
+
+    def end(self, end_time: int | None = None) -> None:
+        """Write the ids once more, then end the span."""
+        self._write_ids()
+        super().end(end_time)
+
+    def _plain(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        # A message's text is a str that can be called, and OpenInference calls what can be called: a
+        # deprecation warning in the user's process for every answer.
+        text = value if type(value) is str else str.__str__(value)
+        return scrub(text, self._self_secrets) if self._self_secrets else text
+
+    def _write_ids(self) -> None:
+        if not self._self_ids or not self.is_recording():
+            return
+        for name, id_ in self._self_ids.items():
+            masked = self._self_config.mask(name, id_) if self._self_masks else id_
+            if masked is not None:
+                self.__wrapped__.set_attribute(name, masked)
+
+
+class _EventRecorder:
+    """Stands in for an SDK span so that the SDK composes an exception event without adding it."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Attributes, int | None]] = []
+
+    def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
+        self.events.append((name, attributes, timestamp))
+
+
+class SessionTracer:
+    """What `OpenInferenceTracer` starts its spans with.
+
+    Looks the global provider up when the first span starts, not when the handler is made: applications set
+    their provider up in any order. Scope name and version are OpenInference's, because the content of the
+    spans is, and because samplers, processors and backends know it by that name.
+    """
+
+    def __init__(self, provider: trace_api.TracerProvider | None, config: TraceConfig) -> None:
+        self._provider = provider
+        self._config = config
+        self._masks = _masks(config)
+        self._tracer = None if provider is None else self._make(provider)
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        start_time: int | None = None,
+    ) -> SessionSpan:
+        """Start a span as `OITracer.start_span` does, but set each attribute once.
+
+        What the context holds for OpenInference (see `context_for_start`) is handed to the SDK when the span
+        is made, where samplers and processors see it; `OITracer` sets all of it a second time.
+        """
+        tracer = self._tracer or self._find()
+        attributes: dict[str, AttributeValue] = {}
+        for key, value in get_attributes_from_context():
+            masked = self._config.mask(key, value) if self._masks else value
+            if masked is not None:
+                attributes[key] = masked
+        # `self` of the SDK's method is the OITracer, for its id generator; OITracer does the same.
+        otel_span = tracer.__wrapped__.__class__.start_span(
+            tracer, name=name, context=context, attributes=attributes, start_time=start_time
+        )
+        _capture_span_context(otel_span.get_span_context())
+        return SessionSpan(otel_span, self._config, masks=self._masks)
+
+    def _find(self) -> OITracer:
+        provider = trace_api.get_tracer_provider()
+        tracer = self._make(provider)
+        if not isinstance(provider, trace_api.ProxyTracerProvider):
+            self._tracer = tracer  # the application's own; until it is set, spans are no-ops and we ask again
+        return tracer
+
+    def _make(self, provider: trace_api.TracerProvider) -> OITracer:
+        # OITracer also replaces the SDK's id generator, so that random.seed() in the user's code cannot
+        # make two traces share an id.
+        return OITracer(provider.get_tracer(oi_langchain.__name__, _oi_version), config=self._config)
+
+
+def context_for_start(ids: Mapping[str, str], secrets: Mapping[str, str]) -> Context:
+    """Return the current context with these ids in it, and no others, for OpenInference to start a span."""
+    values = get_current().copy()
+    values[SESSION_ID] = ids.get(SESSION_ID)
+    values[USER_ID] = ids.get(USER_ID)
+    if secrets:
+        for key in _CONTEXT_TEXTS:
+            if key in values:
+                values[key] = scrub(values[key], secrets)
+    return Context(values)
+
+
+def context_for_end(start: Context) -> Context:
+    """Return the context in which OpenInference may end a span that was started in `start`.
+
+    Not the current one: an end callback may run in a context that belongs to another conversation (the
+    consumer of a stream, a shielded task). Only the metadata is needed, all else was written at the start.
+    """
+    metadata = start.get(SpanAttributes.METADATA)
+    return NO_CONTEXT if metadata is None else Context({SpanAttributes.METADATA: metadata})
+
+
+def use_plain_dictionaries(tracer: OpenInferenceTracer) -> None:
+    """Replace the locked dictionaries of a new tracer.
+
+    Each operation on them is a single dictionary operation, which is atomic anyway; the locks are a third of
+    the time of a look-up.
+    """
+    tracer.run_map = {}
+    tracer._spans_by_run = {}
+
+
+def span_of_run(tracer: OpenInferenceTracer, run_id: UUID) -> SessionSpan | None:
+    """Return the span of a live run."""
+    return cast("SessionSpan | None", tracer.get_span(run_id))
+
+
+def forget_run(tracer: OpenInferenceTracer, run_id: UUID) -> None:
+    """Make the tracer forget a run that will not be ended any more, and end its span."""
+    tracer.run_map.pop(str(run_id), None)
+    span = tracer._spans_by_run.pop(run_id, None)
+    if span is not None:
+        span.end()
+
+
+def _masks(config: TraceConfig) -> bool:
+    """Whether a config can change a value that is neither an image nor callable."""
+    if type(config) is not TraceConfig:  # a subclass may mask what it likes
+        return True
+    return any(getattr(config, f.name) for f in fields(config) if f.name.startswith("hide_"))

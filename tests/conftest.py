@@ -1,0 +1,58 @@
+"""Fixtures: a real provider, handlers whose errors are raised, and proof that nothing is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import settings
+from langchain_core.runnables.config import var_child_runnable_config
+from opentelemetry.context import get_current
+
+from langchain_sessions import SessionCallbackHandler
+from tests.support.traces import Traces
+
+settings.register_profile("suite", deadline=None, derandomize=True)  # timings belong in benchmarks/
+settings.load_profile("suite")
+
+MakeHandler: TypeAlias = Callable[..., SessionCallbackHandler]
+
+
+@pytest.fixture
+def traces() -> Iterator[Traces]:
+    """A provider that keeps its spans; fails the test if one is still open at its end."""
+    traces = Traces()
+    yield traces
+    assert [span.name for span in traces.open.values()] == [], "spans left open"
+
+
+@pytest.fixture
+def make_handler(traces: Traces) -> Iterator[MakeHandler]:
+    """Make handlers that raise their own errors; fails the test if one of them keeps anything."""
+    made: list[SessionCallbackHandler] = []
+
+    def make(**arguments: Any) -> SessionCallbackHandler:
+        handler = SessionCallbackHandler(**{"tracer_provider": traces.provider, **arguments})
+        handler.raise_error = True
+        made.append(handler)
+        return handler
+
+    yield make
+    for handler in made:
+        kept = (len(handler.live_runs), len(handler.run_map), len(handler._spans_by_run))
+        assert kept == (0, 0, 0), f"a handler keeps runs after they ended: {kept}"
+
+
+@pytest.fixture
+def handler(make_handler: MakeHandler) -> SessionCallbackHandler:
+    """A handler with every default but its provider."""
+    return make_handler()
+
+
+@pytest.fixture(autouse=True)
+def _no_context_left() -> Iterator[None]:
+    """Fail a test that leaves OpenTelemetry or LangChain context attached."""
+    yield
+    assert dict(get_current()) == {}, "OpenTelemetry context left attached"
+    assert var_child_runnable_config.get() is None, "LangChain context left set"
