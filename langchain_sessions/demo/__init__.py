@@ -1,0 +1,17 @@
+"""The demonstration: three conversations through real LangChain machinery, without a network.
+
+`DemoError` is what `run_demo` raises when a chosen model cannot take part.
+"""
+
+try:
+    from langchain_sessions.demo._conversations import run_demo
+except ModuleNotFoundError as error:
+    package = (error.name or "").partition(".")[0]
+    if package not in {"langchain", "langgraph"}:
+        raise
+    message = f"the demonstration needs {package}: pip install 'langchain-sessions[demo]'"
+    raise ImportError(message, name=package) from error
+
+from langchain_sessions.demo._provider import DemoError
+
+__all__ = ["DemoError", "run_demo"]
