@@ -9,13 +9,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
+from openinference.instrumentation import using_attributes
 from opentelemetry.context import attach, detach, get_value
 
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
 from langchain_sessions._langchain import executing_run
 from langchain_sessions._policy import SessionPolicy
-from langchain_sessions._runs import LiveRun, LiveRuns
-from langchain_sessions._upstream import SESSION_ID, using_attributes
+from langchain_sessions._runs import SESSION_ID, LiveRun, LiveRuns
 
 if TYPE_CHECKING:
     from contextvars import Token

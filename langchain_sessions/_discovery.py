@@ -18,8 +18,7 @@ from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id,
 from langchain_sessions._langchain import body_config, configurable_of, starting_config
 from langchain_sessions._policy import Group, SessionPolicy, Source, resolve
 from langchain_sessions._privacy import scrub
-from langchain_sessions._runs import NO_IDS, LiveRun
-from langchain_sessions._upstream import SESSION_ID, USER_ID
+from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID, LiveRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +65,10 @@ class Discovery:
             self._bind_late(parent, run_name)
         run = LiveRun(run_id, parent, given=given)
         run.ids, introduced = self._ids(search, run_name, parent)
-        if self._policy.pseudonymize is not None:
-            run.secrets = {**(parent.secrets if parent else NO_IDS), **self._secrets(search.seen)}
-        if introduced:
-            run.tell_ancestors(introduced)
+        secrets = self._secrets(search.seen)
+        run.secrets = {**(parent.secrets if parent else NO_IDS), **secrets}
+        if introduced or secrets:
+            run.tell_ancestors(introduced, secrets)
         return run
 
     def conceal(self, metadata: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
@@ -120,9 +119,7 @@ class Discovery:
             id_ = self._resolve([("configurable", _pairs(configurable, kind.keys))], run_name)
             if id_ is not None:
                 found[kind.attribute] = id_
-        if found and self._policy.pseudonymize is not None:
-            parent.secrets = {**parent.secrets, **self._secrets(configurable.get(key) for key in self._keys)}
-        parent.claim(found)
+        parent.claim(found, self._secrets(configurable.get(key) for key in self._keys))
 
     def _resolve(self, groups: Iterable[Group], run_name: str) -> str | None:
         resolution = resolve(groups, self._policy)
@@ -164,8 +161,10 @@ class Discovery:
             )
 
     def _secrets(self, values: Iterable[object]) -> dict[str, str]:
-        """Return what to look for, raw, and the pseudonym to put there."""
+        """Return what to look for, raw, and the pseudonym to put there; nothing without pseudonymization."""
         secrets: dict[str, str] = {}
+        if self._policy.pseudonymize is None:
+            return secrets
         for value in values:
             try:
                 hidden = self._policy.canonical(value)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.context import attach, detach
+from opentelemetry.context import attach, detach, get_value
 
 from langchain_sessions._discovery import Discovery
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._reports import Reports
-from langchain_sessions._runs import LiveRun, LiveRuns
+from langchain_sessions._runs import SESSION_ID, LiveRun, LiveRuns
 from langchain_sessions._upstream import (
     GEN_AI_CONVERSATION_ID,
     NO_CONTEXT,
-    SESSION_ID,
     OpenInferenceTracer,
     SessionTracer,
     TraceConfig,
@@ -124,6 +123,7 @@ class SessionCallbackHandler(OpenInferenceTracer):
         except Exception as error:
             self._met(error, run, "identify")
             live = LiveRun(run.id, parent)
+        live.ambient = get_value(SESSION_ID)
         self.live_runs.add(live)
         return live
 

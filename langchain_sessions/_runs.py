@@ -14,7 +14,11 @@ from types import MappingProxyType
 from typing import Final, Literal, Protocol
 from uuid import UUID
 
+from openinference.semconv.trace import SpanAttributes
 from opentelemetry.context import Context
+
+SESSION_ID: Final = SpanAttributes.SESSION_ID
+USER_ID: Final = SpanAttributes.USER_ID
 
 MAX_LIVE_RUNS = 50_000
 """Runs open at once in one handler. 400 concurrent agents of 20 nested runs are 8,000."""
@@ -61,6 +65,7 @@ class LiveRun:
 
     __slots__ = (
         "_below",
+        "_secrets_below",
         "ambient",
         "end_context",
         "ended",
@@ -93,40 +98,47 @@ class LiveRun:
         self.started = monotonic()
         self.ended = False
         self._below: dict[str, str | Literal[Several.SEVERAL]] | None = None
+        self._secrets_below: dict[str, str] = {}
 
-    def claim(self, ids: Mapping[str, str]) -> None:
+    def claim(self, ids: Mapping[str, str], secrets: Mapping[str, str] = NO_IDS) -> None:
         """Take ids found after the start; ids that the run already has stay."""
         missing = {name: id_ for name, id_ in ids.items() if name not in self.ids}
         if not missing:
             return
         self.ids = {**self.ids, **missing}
+        self.secrets = {**self.secrets, **secrets} if secrets else self.secrets
         if self.span is not None:
             self.span.identify(self.ids)
-        self.tell_ancestors(missing)
+        self.tell_ancestors(missing, secrets)
 
-    def tell_ancestors(self, ids: Mapping[str, str]) -> None:
+    def tell_ancestors(self, ids: Mapping[str, str], secrets: Mapping[str, str] = NO_IDS) -> None:
         """Let the open ancestors know which ids were found below them; see `adopt`."""
         ancestor = self.parent
         while ancestor is not None:
             with _below_lock:
                 if ancestor._below is None:
-                    ancestor._below = {}
+                    ancestor._below, ancestor._secrets_below = {}, {}
                 for name, id_ in ids.items():
                     if ancestor._below.setdefault(name, id_) != id_:
                         ancestor._below[name] = Several.SEVERAL
+                ancestor._secrets_below.update(secrets)
             ancestor = ancestor.parent
 
     def adopt(self) -> None:
         """At the end: a run without an id takes the one found below it, if there was exactly one.
 
-        Earlier would be a guess: a run that serves two conversations (a batch job) belongs to neither.
+        Earlier would be a guess: a run that serves two conversations (a batch job) belongs to neither. A user
+        found in another session is not this run's.
         """
         if self._below is None:
             return
+        if self._secrets_below:
+            self.secrets = {**self._secrets_below, **self.secrets}
+        session = self._below.get(SESSION_ID, self.ids.get(SESSION_ID))
+        if session is Several.SEVERAL or session != self.ids.get(SESSION_ID, session):
+            return
         found = {name: id_ for name, id_ in self._below.items() if id_ is not Several.SEVERAL}
-        missing = {name: id_ for name, id_ in found.items() if name not in self.ids}
-        if missing:
-            self.ids = {**self.ids, **missing}
+        self.ids = {**found, **self.ids}
 
 
 _below_lock = Lock()

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import openinference.instrumentation.langchain as oi_langchain
-from openinference.instrumentation import OITracer, TraceConfig, get_attributes_from_context, using_attributes
+from openinference.instrumentation import OITracer, TraceConfig, get_attributes_from_context
 from openinference.instrumentation._capture import _capture_span_context
 from openinference.instrumentation._spans import OpenInferenceSpan
 from openinference.instrumentation.langchain._tracer import OpenInferenceTracer
@@ -19,7 +19,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry.context import Context, get_current
 
 from langchain_sessions._privacy import scrub
-from langchain_sessions._runs import NO_IDS
+from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "GEN_AI_CONVERSATION_ID",
     "NO_CONTEXT",
-    "SESSION_ID",
-    "USER_ID",
     "OpenInferenceTracer",
     "SessionSpan",
     "SessionTracer",
@@ -41,11 +39,8 @@ __all__ = [
     "forget_run",
     "span_of_run",
     "use_plain_dictionaries",
-    "using_attributes",
 ]
 
-SESSION_ID: Final = SpanAttributes.SESSION_ID
-USER_ID: Final = SpanAttributes.USER_ID
 GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
 
 NO_CONTEXT: Final = Context()
@@ -124,7 +119,7 @@ class SessionSpan(OpenInferenceSpan):
         if not self._self_secrets:
             self.__wrapped__.record_exception(exception, attributes, timestamp, escaped)
             return
-        recorder = _EventRecorder()
+        recorder = EventRecorder()
         type(self.__wrapped__).record_exception(recorder, exception, attributes, timestamp, escaped)
         for name, event_attributes, event_timestamp in recorder.events:
             self.add_event(name, event_attributes, event_timestamp)
@@ -161,7 +156,7 @@ class SessionSpan(OpenInferenceSpan):
                 self.__wrapped__.set_attribute(name, masked)
 
 
-class _EventRecorder:
+class EventRecorder:
     """Stands in for an SDK span so that the SDK composes an exception event without adding it."""
 
     def __init__(self) -> None:

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from openinference.instrumentation import using_metadata
+from openinference.semconv.trace import SpanAttributes
+from opentelemetry.sdk.trace import ReadableSpan
+
+from langchain_sessions import SessionCallbackHandler, SessionPolicy, session
+from langchain_sessions._privacy import scrub
+from tests.conftest import MakeHandler
+from tests.support import runnables
+from tests.support.traces import SESSION_ID, USER_ID, Traces, attribute
+
+KEY = b"0123456789abcdef"
+POLICY = SessionPolicy(pseudonymize=KEY)
+ADA, BOB = "ada@example.org", "bob@example.org"
+HIDDEN_ADA = POLICY.canonical(ADA)
+QUESTION = {"q": "hi"}
+
+
+@pytest.fixture
+def handler(make_handler: MakeHandler) -> SessionCallbackHandler:
+    return make_handler(policy=POLICY)
+
+
+def everything(span: ReadableSpan) -> str:
+    """Return all that a span says, in one text."""
+    return json.dumps(json.loads(span.to_json()), ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("raw", "texts"),
+    [
+        (ADA, [ADA]),
+        (f"  {ADA}\n", [ADA]),
+        ("über\"quoted\"@example.org", ["über", "\\u00fcber"]),
+        (UUID(int=7), [str(UUID(int=7))]),
+        (1234567890, ["1234567890"]),
+    ],
+)
+@pytest.mark.parametrize("where", ["metadata", "configurable"])
+def test_the_raw_id_appears_nowhere(
+    where: str, raw: object, texts: list[str], handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """Not in attributes, in the recorded metadata, in a span's name, status or exceptions."""
+
+    def fail(_: object) -> None:
+        msg = f"no such account: {raw}"
+        raise KeyError(msg)
+
+    chain = RunnableLambda(fail, name=f"chat with {raw}")
+    config = RunnableConfig(callbacks=[handler], metadata={"note": f"asked by {raw}", "copy": [raw]})
+    config[where] = {**config.get(where, {}), "session_id": raw, "user_id": raw}  # type: ignore[literal-required]
+    with pytest.raises(KeyError):
+        chain.invoke(QUESTION, config)
+    (span,) = traces
+    hidden = POLICY.canonical(raw)
+    assert (attribute(span, SESSION_ID), attribute(span, USER_ID)) == (hidden, hidden)
+    metadata = json.loads(str(attribute(span, SpanAttributes.METADATA)))
+    assert {key: metadata.get(key) for key in ("note", "copy")} == {"note": f"asked by {hidden}", "copy": [hidden]}
+    assert not [text for text in texts if text in everything(span)]
+
+
+def test_a_conversation_keeps_one_pseudonym(handler: SessionCallbackHandler, traces: Traces) -> None:
+    """However the id is given, and on every span."""
+    chain = runnables.chain()
+    chain.invoke(QUESTION, {"callbacks": [handler], "metadata": {"session_id": ADA}})
+    chain.invoke(QUESTION, {"callbacks": [handler], "configurable": {"thread_id": f" {ADA} "}})
+    with session(ADA):
+        chain.invoke(QUESTION, {"callbacks": [handler]})
+    assert traces.sessions() == [HIDDEN_ADA] * 12
+
+
+def test_short_ids_are_hidden_where_they_are_ids(handler: SessionCallbackHandler, traces: Traces) -> None:
+    """An id of 42 is no reason to rewrite every 42 in a conversation, but metadata does not tell it."""
+    metadata = {"session_id": 42, "again": "42", "apples": "42 apples", "in": ["42", 42, 4.2, True, None]}
+    runnables.chat_model().invoke("I have 42 apples", {"callbacks": [handler], "metadata": metadata})
+    (span,) = traces
+    hidden = POLICY.canonical(42)
+    recorded = json.loads(str(attribute(span, SpanAttributes.METADATA)))
+    assert {key: recorded[key] for key in metadata} == {
+        "session_id": hidden,
+        "again": hidden,
+        "apples": "42 apples",
+        "in": [hidden, hidden, 4.2, True, None],
+    }
+    assert "I have 42 apples" in everything(span)
+
+
+def test_ignored_refused_and_nested_ids_are_hidden_too(
+    handler: SessionCallbackHandler, traces: Traces, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An id that lost is as personal as the one that won; so is a value that is no id. Logs tell neither."""
+    caplog.set_level(logging.DEBUG, "langchain_sessions")
+    inner = RunnableLambda(
+        lambda _: runnables.chat_model().invoke("hi", {"metadata": {"session_id": "carol@example.org"}})
+    )
+    inner.invoke(
+        "x",
+        {
+            "callbacks": [handler],
+            "metadata": {"session_id": ADA, "thread_id": BOB, "conversation_id": ["dave@example.org"]},
+        },
+    )
+    said = " ".join(map(everything, traces)) + caplog.text
+    assert traces.sessions() == [HIDDEN_ADA] * 2
+    assert not [name for name in ("ada@", "bob@", "carol@", "dave@") if name in said]
+    assert len(caplog.records) == 3
+
+
+def test_a_late_id_is_hidden_in_the_runs_that_knew_nothing_of_it(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """A run that takes its id from the runs inside it does not record the raw one either."""
+
+    async def answer() -> None:
+        configs = [
+            RunnableConfig(callbacks=[handler], configurable={"thread_id": id_}, metadata={"note": f"for {id_}"})
+            for id_ in (ADA, BOB)
+        ]
+        await runnables.chain().abatch([QUESTION] * 2, configs)
+
+    import asyncio
+
+    asyncio.run(answer())
+    assert not [span for span in traces if ADA in everything(span) or BOB in everything(span)]
+    assert set(traces.sessions()) == {HIDDEN_ADA, POLICY.canonical(BOB)}
+
+
+def test_openinferences_context_metadata_is_hidden_too(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """What `using_metadata` adds passes the same filter, for samplers as well."""
+    with using_metadata({"asked by": ADA}):
+        runnables.chain().invoke(QUESTION, {"callbacks": [handler], "metadata": {"session_id": ADA}})
+    assert not [span for span in traces if ADA in everything(span)]
+
+
+def test_other_handlers_and_the_caller_see_what_was_given(handler: SessionCallbackHandler) -> None:
+    """Only what we record is changed: the metadata itself belongs to the application."""
+    seen: list[Any] = []
+    metadata = {"session_id": ADA, "note": ADA}
+    body = RunnableLambda(lambda _, config: seen.append(dict(config["metadata"])))
+    body.invoke("x", {"callbacks": [handler], "metadata": metadata})
+    assert seen == [{"session_id": ADA, "note": ADA}]
+    assert metadata == {"session_id": ADA, "note": ADA}
+
+
+@given(
+    raw=st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=6, max_size=30),
+    before=st.sampled_from(["", " ", "(", "mailto:", '"']),
+    after=st.sampled_from(["", " ", ")", ".", '"']),
+)
+def test_a_raw_id_is_found_in_text_and_in_json(raw: str, before: str, after: str) -> None:
+    """Wherever it stands as a whole word, also as JSON escapes it."""
+    secrets = {raw: "anon-0"}
+    text = f"{before}{raw}{after}"
+    if not raw[0].isalnum() or not raw[-1].isalnum():
+        return  # not a whole word at its edges
+    assert scrub(text, secrets) == f"{before}anon-0{after}"
+    for ascii_only in (True, False):
+        dumped = json.dumps({"key": text}, ensure_ascii=ascii_only)
+        assert json.loads(scrub(dumped, secrets)) == {"key": f"{before}anon-0{after}"}
+
+
+def test_scrubbing_keeps_what_is_not_an_id() -> None:
+    """Part of a longer word is left alone, and so are bytes and numbers."""
+    secrets = {"123456": "anon-0", "7": "anon-1"}
+    assert scrub("x1234567 and 123456!", secrets) == "x1234567 and anon-0!"
+    assert scrub({"7": [7, 70, b"7", 7.0, None, True]}, secrets) == {
+        "anon-1": ["anon-1", 70, b"7", 7.0, None, True]
+    }
+    assert scrub("7 days", secrets) == "7 days"
+    assert scrub("anything", {}) == "anything"

@@ -1,0 +1,77 @@
+"""Whatever the README shows is run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.util._once import Once
+
+from langchain_sessions.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+COMMANDS = [line for language, code in BLOCKS if language == "console" for line in code.splitlines()]
+
+
+@pytest.fixture
+def _own_global_provider() -> Iterator[None]:
+    """Let an example set the global provider, as an application would, and take it back."""
+    saved = trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE
+    trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
+    yield
+    if isinstance(trace._TRACER_PROVIDER, TracerProvider):
+        trace._TRACER_PROVIDER.shutdown()
+    trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = saved
+
+
+def test_every_block_has_a_language_that_is_run() -> None:
+    """There is no code in the README that no test runs, and an example stands near its top."""
+    assert {language for language, _ in BLOCKS} == {"python", "console"}
+    assert README.count("```") == 2 * len(BLOCKS)
+    assert README[: README.index(PYTHON[0]) + len(PYTHON[0])].count("\n") < 30
+
+
+@pytest.mark.usefixtures("_own_global_provider")
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_python_examples_run(number: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each example is complete: it runs by itself; the first one prints four spans of one session."""
+    exec(compile(PYTHON[number], f"README.md, example {number + 1}", "exec"), {"__name__": "__main__"})
+    if number == 0:
+        assert capfd.readouterr().out.count('"session.id": "abc"') == 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_exist(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands shown are run; what they would install is checked against the project's metadata."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    words = command.split()
+    if words[:2] == ["pip", "install"]:
+        name, _, extra = words[2].strip("'").rstrip("]").partition("[")
+        assert name == project["name"]
+        assert not extra or extra in project["optional-dependencies"]
+        return
+    assert words[0] in project["scripts"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code in (0, None)
+    assert "demo-agent" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`make ([\w-]+)`", README))))
+def test_make_targets_exist(target: str) -> None:
+    """Every `make` target that the README names is in the Makefile."""
+    run = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

@@ -1,0 +1,102 @@
+"""What readers rely on: the public surface, and the direction of the arrows between modules."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import langchain_sessions
+
+PACKAGE = Path(langchain_sessions.__file__).parent
+
+LAYERS = (
+    ("_ids", "_reports", "_langchain"),
+    ("_policy", "_privacy", "_runs"),
+    ("_upstream",),
+    ("_context", "_discovery"),
+    ("_handler",),
+    ("__init__",),
+)
+"""A module imports from layers above its own line only."""
+
+ALLOWED = {"store": {"store"}, "view": {"view", "store", "demo"}, "demo": {"demo", "store", "__init__"}}
+"""Packages beside the core. `view` reaches `demo` for the one command that runs it."""
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield the parts of this package that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
+            yield (node.module or "").partition(".")[2].split(".")[0] or "__init__"
+        elif isinstance(node, ast.Import):
+            yield from (a.name.partition(".")[2] for a in node.names if a.name.startswith(f"{PACKAGE.name}."))
+
+
+def test_every_public_name_is_listed_documented_and_says_where_it_lives() -> None:
+    """`__all__` is what is public, and tracebacks show the name that users import."""
+    public = {name for name in vars(langchain_sessions) if not name.startswith("_")}
+    modules = {path.stem for path in PACKAGE.iterdir()}
+    assert public - modules == set(langchain_sessions.__all__)
+    for name in langchain_sessions.__all__:
+        member = getattr(langchain_sessions, name)
+        assert member.__module__ == "langchain_sessions"
+        assert member.__doc__
+
+
+def test_arrows_point_one_way() -> None:
+    """No module of the core imports from its own layer or a later one."""
+    level = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    core = {path.stem for path in PACKAGE.glob("*.py")} - {"__main__"}
+    assert core == set(level), "a new module needs its place in LAYERS"
+    wrong = [
+        f"{name} imports {other}"
+        for name in core
+        for other in imports_of(PACKAGE / f"{name}.py")
+        if level.get(other, len(LAYERS)) >= level[name]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_packages_import_only_what_they_may(package: str) -> None:
+    """`store` knows spans alone, `view` what a store returns."""
+    used = {other for path in (PACKAGE / package).rglob("*.py") for other in imports_of(path)}
+    assert used <= ALLOWED[package]
+
+
+@pytest.mark.parametrize(("package", "forbidden"), [("store", "langchain"), ("_ids", "opentelemetry"), ("_ids", "langchain_core")])
+def test_pure_parts_stay_pure(package: str, forbidden: str) -> None:
+    """`store` does not know LangChain, and ids know neither LangChain nor OpenTelemetry."""
+    path = PACKAGE / package
+    files = list(path.rglob("*.py")) or [path.with_suffix(".py")]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in names if name.split(".")[0] == forbidden], file
+
+
+def test_private_names_of_openinference_stay_in_one_module() -> None:
+    """`_upstream` is the seam: nobody else imports what OpenInference or OpenTelemetry keep private."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or path.stem == "_upstream":
+                continue
+            if (node.module or "").split(".")[0] in {"openinference", "opentelemetry"}:
+                names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+                assert not [name for name in names if name.startswith("_")], path
+
+
+def test_importing_the_package_loads_no_extra() -> None:
+    """The base install has three dependencies; what views and demonstrates is imported when it is used."""
+    code = (
+        "import sys, langchain_sessions\n"
+        "print(sorted({'click', 'rich', 'langgraph', 'langchain', 'openai'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
