@@ -147,7 +147,7 @@ def current_session_id() -> str | None:
     """
     ambient = get_value(SESSION_ID)
     run = _executing_live_run()
-    if run is not None and SESSION_ID in run.ids and ambient == run.ambient:
+    if run is not None and SESSION_ID in run.ids and ambient is run.ambient.get(SESSION_ID):
         return run.ids[SESSION_ID]
     if ambient is None:
         return None

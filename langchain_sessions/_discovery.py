@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import trace as trace_api
-from opentelemetry.context import get_value
+from opentelemetry.context import Context, get_current
 
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id, text_of
 from langchain_sessions._langchain import body_config, configurable_of, starting_config
@@ -60,9 +61,11 @@ class Discovery:
         given = tuple(map(metadata.get, self._keys))
         if parent is not None and self._only_inherits(given, parent):
             return LiveRun(run_id, parent, ids=parent.ids, given=given, secrets=parent.secrets)
-        search = _Search(metadata, parent)
         if parent is not None:
             self._bind_late(parent, run_name)
+        outer = () if parent is None else parent.given
+        own = {k: v for k, v, o in zip_longest(self._keys, given, outer) if v is not None and v is not o}
+        search = _Search(own, parent)
         run = LiveRun(run_id, parent, given=given)
         run.ids, introduced = self._ids(search, run_name, parent)
         secrets = self._secrets(search.seen)
@@ -89,8 +92,7 @@ class Discovery:
         for mine, outer in zip(given, parent.given, strict=True):  # a loop: any() would make a generator
             if mine is not outer:
                 return False
-        # Under "own", a `configurable` of the run's own counts too, unless metadata outranks it.
-        return self._policy.nested == "root" or any(v is not None for v in given[: len(self._policy.keys)])
+        return self._policy.nested == "root" or not own_configurable(self._keys, parent)
 
     def _ids(
         self, search: _Search, run_name: str, parent: LiveRun | None
@@ -182,7 +184,6 @@ class _Search:
     def __init__(self, metadata: Mapping[str, Any], parent: LiveRun | None) -> None:
         self._metadata = metadata
         self._parent = parent
-        self._configurable: Mapping[str, Any] | None = None
         self.seen: list[object] = []
         """Every raw value met: what pseudonymization has to look for."""
 
@@ -191,20 +192,29 @@ class _Search:
 
     def groups(self, kind: Kind) -> Iterator[Group]:
         yield self.metadata_group(kind)
-        if self._configurable is None:
-            self._configurable = configurable_of(starting_config())
-        yield self._note("configurable", _pairs(self._configurable, kind.keys))
-        # Around a nested run, the context is its parent's body only if that body is executing: between two
-        # steps of a streamed graph it is the consumer's, and may belong to another conversation.
-        if self._parent is None or body_config(self._parent.run_id) is not None:
-            yield self._note("context", [(kind.attribute, get_value(kind.attribute))])
-            attributes = getattr(trace_api.get_current_span(), "attributes", None)
-            if isinstance(attributes, Mapping):
-                yield self._note("parent span", [(kind.attribute, attributes.get(kind.attribute))])
+        yield self._note("configurable", list(own_configurable(kind.keys, self._parent).items()))
+        around = get_current()
+        before = Context() if self._parent is None else self._parent.ambient
+        if self._parent is not None and body_config(self._parent.run_id) is None:
+            # Not in the parent's body: between two steps of a streamed graph, the context is the consumer's.
+            return
+        if (value := around.get(kind.attribute)) is not before.get(kind.attribute):
+            yield self._note("context", [(kind.attribute, value)])
+        span = trace_api.get_current_span(around)
+        attributes = getattr(span, "attributes", None)
+        if span is not trace_api.get_current_span(before) and isinstance(attributes, Mapping):
+            yield self._note("parent span", [(kind.attribute, attributes.get(kind.attribute))])
 
     def _note(self, source: Source, pairs: Sequence[tuple[str, object]]) -> Group:
         self.seen.extend(value for _, value in pairs if value is not None)
         return source, pairs
+
+
+def own_configurable(keys: Sequence[str], parent: LiveRun | None) -> dict[str, object]:
+    """Return what the starting run's `configurable` holds under these keys and its parent's does not."""
+    configurable = configurable_of(starting_config())
+    inherited = configurable_of(None if parent is None else body_config(parent.run_id))
+    return {key: value for key, value in _pairs(configurable, keys) if value is not inherited.get(key)}
 
 
 def _pairs(mapping: Mapping[str, Any], keys: Sequence[str]) -> list[tuple[str, object]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.context import attach, detach, get_value
+from opentelemetry.context import attach, detach
 
 from langchain_sessions._discovery import Discovery
 from langchain_sessions._policy import SessionPolicy
@@ -123,7 +123,6 @@ class SessionCallbackHandler(OpenInferenceTracer):
         except Exception as error:
             self._met(error, run, "identify")
             live = LiveRun(run.id, parent)
-        live.ambient = get_value(SESSION_ID)
         self.live_runs.add(live)
         return live
 

@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol
 from uuid import UUID
 
 from openinference.semconv.trace import SpanAttributes
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 
 SESSION_ID: Final = SpanAttributes.SESSION_ID
 USER_ID: Final = SpanAttributes.USER_ID
@@ -59,7 +59,7 @@ class LiveRun:
         secrets: With pseudonymization: raw text to pseudonym, for every id met in this run and around it.
         span: Set once the span has started; stays None when tracing is suppressed.
         end_context: What OpenInference may read from the OpenTelemetry context when the span ends.
-        ambient: The session id that the OpenTelemetry context held when the run started.
+        ambient: The OpenTelemetry context in which the run started.
         ended: Whether the run is over; a child may outlive it.
     """
 
@@ -94,7 +94,7 @@ class LiveRun:
         self.secrets = secrets
         self.span: IdentifiedSpan | None = None
         self.end_context: Context = Context()
-        self.ambient: object = None
+        self.ambient: Context = get_current()
         self.started = monotonic()
         self.ended = False
         self._below: dict[str, str | Literal[Several.SEVERAL]] | None = None

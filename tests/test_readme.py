@@ -7,13 +7,9 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.util._once import Once
 
 from langchain_sessions.__main__ import main
 
@@ -24,17 +20,6 @@ PYTHON = [code for language, code in BLOCKS if language == "python"]
 COMMANDS = [line for language, code in BLOCKS if language == "console" for line in code.splitlines()]
 
 
-@pytest.fixture
-def _own_global_provider() -> Iterator[None]:
-    """Let an example set the global provider, as an application would, and take it back."""
-    saved = trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE
-    trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
-    yield
-    if isinstance(trace._TRACER_PROVIDER, TracerProvider):
-        trace._TRACER_PROVIDER.shutdown()
-    trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = saved
-
-
 def test_every_block_has_a_language_that_is_run() -> None:
     """There is no code in the README that no test runs, and an example stands near its top."""
     assert {language for language, _ in BLOCKS} == {"python", "console"}
@@ -42,13 +27,15 @@ def test_every_block_has_a_language_that_is_run() -> None:
     assert README[: README.index(PYTHON[0]) + len(PYTHON[0])].count("\n") < 30
 
 
-@pytest.mark.usefixtures("_own_global_provider")
 @pytest.mark.parametrize("number", range(len(PYTHON)))
-def test_python_examples_run(number: int, capfd: pytest.CaptureFixture[str]) -> None:
-    """Each example is complete: it runs by itself; the first one prints four spans of one session."""
-    exec(compile(PYTHON[number], f"README.md, example {number + 1}", "exec"), {"__name__": "__main__"})
-    if number == 0:
-        assert capfd.readouterr().out.count('"session.id": "abc"') == 4
+def test_python_examples_run(number: int) -> None:
+    """Each example is complete: it runs by itself, warnings and all; the first prints four spans of one session."""
+    # An interpreter of its own, because examples set the global provider as applications do.
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PYTHON[number]], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.count('"session.id": "abc"') == (4 if number == 0 else 0)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
