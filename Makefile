@@ -21,7 +21,7 @@ PYTEST := -m pytest $(if $(FORBID_SKIPS),-p tests.plugins.forbid_skips --forbid-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest services lint types format bench build test-wheel constraints clean
+.PHONY: help demo test test-oldest test-upstream services lint types format bench build test-wheel constraints clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(VENV)/.test ## Run the whole test suite, with coverage.
 
 test-oldest: $(OLDEST)/.test ## Run the core and contract tests with the oldest supported versions.
 	$(OLDEST)/bin/python $(PYTEST) -m "contract or core"
+
+test-upstream: ## Run OpenInference's own tests with our handler in the place of its tracer.
+	@scripts/upstream-suite
 
 services: ## Install what the tests need beyond Python packages.
 	@scripts/services
@@ -73,7 +76,7 @@ constraints: $(VENV)/.made ## Pin the newest versions (constraints/ci.txt) and t
 COMPILE := --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 clean: ## Remove what the other targets made.
-	rm -rf $(VENV) $(OLDEST) .cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) .venv-upstream .cache .hypothesis build dist
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(VENV)/.made: $(MADE_FROM) $(CI)

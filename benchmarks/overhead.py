@@ -18,13 +18,13 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableConfig
 from openinference.instrumentation import OITracer, TraceConfig
 from openinference.instrumentation.langchain._tracer import OpenInferenceTracer
 from opentelemetry import trace
@@ -32,13 +32,18 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from langchain_sessions import SessionCallbackHandler
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
 SYNC_CALLS = 100
 ASYNC_CALLS = 400
 """Concurrent `ainvoke` calls: a busy chat server."""
 
 CHAIN = (
     ChatPromptTemplate.from_messages([("system", "Answer briefly."), ("human", "{question}")])
-    | FakeListChatModel(responses=["An answer of a dozen words, which is about what a chat model says first."])
+    | FakeListChatModel(
+        responses=["An answer of a dozen words, which is about what a chat model says first."]
+    )
     | StrOutputParser()
 )
 QUESTION = {"question": "What is the capital of France, and how far is it from here?"}
@@ -65,7 +70,7 @@ class BareSpans(BaseCallbackHandler):
 
 def handlers() -> dict[str, BaseCallbackHandler | None]:
     """Make the four cases, each with a provider of its own."""
-    oi_tracer = OITracer(TracerProvider().get_tracer("stock"), config=TraceConfig())
+    oi_tracer: Any = OITracer(TracerProvider().get_tracer("stock"), config=TraceConfig())
     return {
         "no handler": None,
         "bare SDK spans": BareSpans(TracerProvider().get_tracer("bare")),
@@ -74,9 +79,10 @@ def handlers() -> dict[str, BaseCallbackHandler | None]:
     }
 
 
-def config(handler: BaseCallbackHandler | None, number: int) -> dict[str, Any]:
+def config(handler: BaseCallbackHandler | None, number: int) -> RunnableConfig:
     """Make the config of one call; every call has its conversation."""
-    return {"callbacks": [handler] if handler else [], "metadata": {"session_id": f"conversation-{number}"}}
+    metadata = {"session_id": f"conversation-{number}"}
+    return RunnableConfig(callbacks=[handler] if handler else [], metadata=metadata)
 
 
 def run_sync(handler: BaseCallbackHandler | None) -> None:
@@ -94,7 +100,9 @@ def run_async(handler: BaseCallbackHandler | None) -> None:
     asyncio.run(everything())
 
 
-def microseconds_per_call(run: Callable[[BaseCallbackHandler | None], None], calls: int, rounds: int) -> dict[str, float]:
+def microseconds_per_call(
+    run: Callable[[BaseCallbackHandler | None], None], calls: int, rounds: int
+) -> dict[str, float]:
     """Return each case's median time for one call of the chain (four runs), in microseconds."""
     cases = handlers()
     times: dict[str, list[float]] = {name: [] for name in cases}
@@ -124,7 +132,7 @@ def report(label: str, medians: dict[str, float]) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print, and optionally write the ratios to a file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="How much time tracing adds to a chain.")
     parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds (default: 15)")
     parser.add_argument("--json", type=Path, help="write the ratios to this file")
     arguments = parser.parse_args()
@@ -132,7 +140,8 @@ def main() -> None:
     ratios = {
         "sync": report("sync", microseconds_per_call(run_sync, SYNC_CALLS, arguments.rounds)),
         "async": report(
-            f"async, {ASYNC_CALLS} concurrent", microseconds_per_call(run_async, ASYNC_CALLS, arguments.rounds)
+            f"async, {ASYNC_CALLS} concurrent",
+            microseconds_per_call(run_async, ASYNC_CALLS, arguments.rounds),
         ),
     }
     if arguments.json:

@@ -17,4 +17,3 @@ __all__ = [
 
 for _name in __all__:
     globals()[_name].__module__ = __name__  # what users import is what tracebacks and help() show
-del _name

@@ -1,4 +1,4 @@
-"""`session()`, `session_config()`, `current_session_id()`: giving and reading an id without a handler at hand.
+"""`session()`, `session_config()`, `current_session_id()`: giving and reading an id without a handler.
 
 The one place that attaches OpenTelemetry context for longer than a call of ours.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables import RunnableConfig
 from openinference.instrumentation import using_attributes
-from opentelemetry.context import attach, detach, get_value
+from opentelemetry.context import attach, detach, get_value, set_value
 
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
 from langchain_sessions._langchain import executing_run
 from langchain_sessions._policy import SessionPolicy
-from langchain_sessions._runs import SESSION_ID, LiveRun, LiveRuns
+from langchain_sessions._runs import SESSION_ID, USER_ID, LiveRun, LiveRuns
 
 if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
     from typing import Unpack
 
+    from langchain_core.runnables import RunnableConfig
     from opentelemetry.context import Context
 
 
@@ -63,7 +63,10 @@ class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with sess
         Returns:
             The canonical id.
         """
-        self._tokens.set((*self._tokens.get(), attach(self._context_with_attributes())))
+        context = set_value(SESSION_ID, self.session_id)
+        if self.user_id is not None:
+            context = set_value(USER_ID, self.user_id, context)
+        self._tokens.set((*self._tokens.get(), attach(context)))
         return self.session_id
 
     def __exit__(
@@ -135,7 +138,7 @@ def session_config(
             msg = f"{key} is given twice: {id_!r} and, in metadata, {metadata[key]!r}; leave one out"
             raise ValueError(msg)
     configurable: dict[str, Any] = {"thread_id": ids["session_id"], **(config.get("configurable") or {})}
-    return RunnableConfig(**{**config, "metadata": metadata, "configurable": configurable})
+    return {**config, "metadata": metadata, "configurable": configurable}
 
 
 def current_session_id() -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context, get_current
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _NOT_AN_ID: Final = "[not an id]"
 """Stands in recorded metadata for a value under an id's key that is no id, which may still be personal."""
+
+_NOWHERE: Final = Context()
 
 
 class Kind(NamedTuple):
@@ -65,7 +67,7 @@ class Discovery:
             self._bind_late(parent, run_name)
         outer = () if parent is None else parent.given
         own = {k: v for k, v, o in zip_longest(self._keys, given, outer) if v is not None and v is not o}
-        search = _Search(own, parent)
+        search = _Search(own, self._keys, parent)
         run = LiveRun(run_id, parent, given=given)
         run.ids, introduced = self._ids(search, run_name, parent)
         secrets = self._secrets(search.seen)
@@ -73,6 +75,10 @@ class Discovery:
         if introduced or secrets:
             run.tell_ancestors(introduced, secrets)
         return run
+
+    def is_same(self, run: LiveRun, metadata: Mapping[str, Any]) -> bool:
+        """Whether a start event is of this very run, and not of another that was given the same run id."""
+        return all(a is metadata.get(key) for key, a in zip(self._keys, run.given, strict=True))
 
     def conceal(self, metadata: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
         """Return a copy of a run's metadata without raw ids."""
@@ -154,8 +160,8 @@ class Discovery:
             self._reports.once(
                 ("nested", kind.attribute, outer, own),
                 logging.INFO,
-                "run %r brought %s %r into a trace of %r, which it keeps; SessionPolicy(nested='own') lets it "
-                "have its own",
+                "run %r brought %s %r into a trace of %r, which it keeps; "
+                "SessionPolicy(nested='own') lets it have its own",
                 run_name,
                 kind.attribute,
                 own,
@@ -179,11 +185,13 @@ class Discovery:
 
 
 class _Search:
-    """The places where one starting run may find ids; costly ones are visited when they are asked for."""
+    """The places where a starting run may find ids; costly ones are visited once, when they are asked for."""
 
-    def __init__(self, metadata: Mapping[str, Any], parent: LiveRun | None) -> None:
+    def __init__(self, metadata: Mapping[str, Any], keys: Sequence[str], parent: LiveRun | None) -> None:
         self._metadata = metadata
+        self._keys = keys
         self._parent = parent
+        self._configurable: Mapping[str, object] | None = None
         self.seen: list[object] = []
         """Every raw value met: what pseudonymization has to look for."""
 
@@ -192,21 +200,27 @@ class _Search:
 
     def groups(self, kind: Kind) -> Iterator[Group]:
         yield self.metadata_group(kind)
-        yield self._note("configurable", list(own_configurable(kind.keys, self._parent).items()))
+        if self._configurable is None:
+            self._configurable = own_configurable(self._keys, self._parent)
+        yield self._note("configurable", _pairs(self._configurable, kind.keys))
         around = get_current()
-        before = Context() if self._parent is None else self._parent.ambient
-        if self._parent is not None and body_config(self._parent.run_id) is None:
-            # Not in the parent's body: between two steps of a streamed graph, the context is the consumer's.
+        if self._parent is None:
+            before = _NOWHERE
+        elif body_config(self._parent.run_id) is not None:
+            before = self._parent.ambient
+        else:  # not in its body: between two steps of a streamed graph, the context is the consumer's
             return
         if (value := around.get(kind.attribute)) is not before.get(kind.attribute):
             yield self._note("context", [(kind.attribute, value)])
         span = trace_api.get_current_span(around)
-        attributes = getattr(span, "attributes", None)
-        if span is not trace_api.get_current_span(before) and isinstance(attributes, Mapping):
-            yield self._note("parent span", [(kind.attribute, attributes.get(kind.attribute))])
+        if span is not trace_api.get_current_span(before):
+            attributes = getattr(span, "attributes", None)
+            if isinstance(attributes, Mapping):
+                value = cast("Mapping[str, object]", attributes).get(kind.attribute)
+                yield self._note("parent span", [(kind.attribute, value)])
 
     def _note(self, source: Source, pairs: Sequence[tuple[str, object]]) -> Group:
-        self.seen.extend(value for _, value in pairs if value is not None)
+        self.seen.extend(value for _, value in pairs)
         return source, pairs
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import logging
+from typing import TYPE_CHECKING, Final, cast
 
 from opentelemetry.context import attach, detach
 
@@ -20,6 +21,7 @@ from langchain_sessions._upstream import (
     context_for_end,
     context_for_start,
     forget_run,
+    metadata_of,
     span_of_run,
     use_plain_dictionaries,
 )
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_core.tracers.schemas import Run
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry.trace import Tracer, TracerProvider
 
 
 class SessionCallbackHandler(OpenInferenceTracer):
@@ -79,7 +81,8 @@ class SessionCallbackHandler(OpenInferenceTracer):
         if not isinstance(policy, SessionPolicy):
             msg = f"policy must be a SessionPolicy, not {type(policy).__name__}"
             raise TypeError(msg)
-        super().__init__(SessionTracer(tracer_provider, config), separate_trace_from_runtime_context)
+        tracer = cast("Tracer", SessionTracer(tracer_provider, config))  # all that upstream uses of one
+        super().__init__(tracer, separate_trace_from_runtime_context)
         use_plain_dictionaries(self)
         self._reports: Final = Reports()
         self._discovery: Final = Discovery(policy, self._reports)
@@ -91,8 +94,12 @@ class SessionCallbackHandler(OpenInferenceTracer):
         """Errors met while starting or ending spans, each kind of which was logged once."""
         return self._reports.error_count
 
-    def _start_trace(self, run: Run) -> None:
+    # Upstream wraps both methods for its own timing, which is why they look like variables to a type checker.
+    def _start_trace(self, run: Run) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         try:
+            if (known := self.live_runs.get(run.id)) is not None:
+                self._told_again(run, known)
+                return
             live = self._identify(run)
             self._start_span(run, live)
             for stale in self.live_runs.overdue():
@@ -101,7 +108,11 @@ class SessionCallbackHandler(OpenInferenceTracer):
             self.live_runs.remove(run.id)
             self._met(error, run, "start")
 
-    def _end_trace(self, run: Run) -> None:
+    def _end_trace(self, run: Run) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        known = self.live_runs.get(run.id)
+        if known is not None and known.repeats:
+            known.repeats -= 1
+            return
         live = self.live_runs.remove(run.id)
         try:
             if live is not None:
@@ -116,10 +127,20 @@ class SessionCallbackHandler(OpenInferenceTracer):
         finally:
             detach(token)
 
+    def _told_again(self, run: Run, known: LiveRun) -> None:
+        if self._discovery.is_same(known, metadata_of(run)):
+            known.repeats += 1
+            return
+        # Two runs with one id: nobody can tell whose the children are, so they look for their own ids.
+        self.live_runs.remove(run.id)
+        self._reports.once(
+            "run id", logging.WARNING, "run id %s of %r is given to two runs at once", run.id, run.name
+        )
+
     def _identify(self, run: Run) -> LiveRun:
         parent = self.live_runs.get(run.parent_run_id)
         try:
-            live = self._discovery.identify(run.id, run.name, _metadata_of(run), parent)
+            live = self._discovery.identify(run.id, run.name, metadata_of(run), parent)
         except Exception as error:
             self._met(error, run, "identify")
             live = LiveRun(run.id, parent)
@@ -154,7 +175,7 @@ class SessionCallbackHandler(OpenInferenceTracer):
         span.expect(self._attributes(live))
         if live.secrets:
             span.conceal(live.secrets)
-            run.extra = {**run.extra, "metadata": self._discovery.conceal(_metadata_of(run), live.secrets)}
+            run.extra = {**run.extra, "metadata": self._discovery.conceal(metadata_of(run), live.secrets)}
 
     def _attributes(self, live: LiveRun) -> Mapping[str, str]:
         if self._policy.conversation_id and SESSION_ID in live.ids:
@@ -166,7 +187,3 @@ class SessionCallbackHandler(OpenInferenceTracer):
         self._reports.error(run.name, doing, error)
         if self.raise_error:
             raise error
-
-
-def _metadata_of(run: Run) -> Mapping[str, Any]:
-    return (run.extra or {}).get("metadata") or {}

@@ -13,7 +13,7 @@ Both are read, nothing is patched. A missing answer costs an id, so contract tes
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -41,7 +41,7 @@ def starting_config() -> Mapping[str, Any] | None:
         The config in force (bindings and inherited values merged in), or None if it cannot be seen: runs
         started by hand, or in a task of its own (`abatch` of a chain, a completion model's `ainvoke`).
     """
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = inspect.currentframe()
     while frame is not None:
         module = cast("str", frame.f_globals.get("__name__", ""))
         if not module.startswith(_CALLBACK_PACKAGES):

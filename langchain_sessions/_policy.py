@@ -67,7 +67,9 @@ class SessionPolicy:
             msg = "keys must name at least one key, otherwise no id could ever be found"
             raise ValueError(msg)
         if both := set(self.keys) & set(self.user_keys):
-            msg = f"keys and user_keys both name {sorted(both)}; one value cannot be both a session and a user"
+            msg = (
+                f"keys and user_keys both name {sorted(both)}; one value cannot be both a session and a user"
+            )
             raise ValueError(msg)
         if self.nested not in ("root", "own"):
             msg = f"nested must be 'root' or 'own', not {self.nested!r}"
@@ -91,7 +93,8 @@ class SessionPolicy:
         if self.pseudonymize is None:
             return
         if not isinstance(self.pseudonymize, bytes):
-            msg = f"pseudonymize must be bytes, not {type(self.pseudonymize).__name__}; try secrets.token_bytes(32)"
+            kind = type(self.pseudonymize).__name__
+            msg = f"pseudonymize must be bytes, not {kind}; try secrets.token_bytes(32)"
             raise TypeError(msg)
         if len(self.pseudonymize) < MIN_KEY_BYTES:
             msg = f"pseudonymize must have at least {MIN_KEY_BYTES} bytes, not {len(self.pseudonymize)}"

@@ -57,7 +57,9 @@ def _pseudonym_of(found: str, secrets: Mapping[str, str]) -> str:
 @lru_cache(maxsize=512)
 def _pattern(raw_ids: frozenset[str]) -> re.Pattern[str] | None:
     """Compile what finds raw ids in text, as they are and as JSON writes them."""
-    forms = {form for raw in raw_ids if len(raw) >= MIN_SCRUBBED_CHARACTERS for form in (raw, *_json_forms(raw))}
+    forms = {
+        form for raw in raw_ids if len(raw) >= MIN_SCRUBBED_CHARACTERS for form in (raw, *_json_forms(raw))
+    }
     if not forms:
         return None
     longest_first = sorted(forms, key=len, reverse=True)

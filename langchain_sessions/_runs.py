@@ -11,11 +11,13 @@ from enum import Enum
 from threading import Lock
 from time import monotonic
 from types import MappingProxyType
-from typing import Final, Literal, Protocol
-from uuid import UUID
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from openinference.semconv.trace import SpanAttributes
 from opentelemetry.context import Context, get_current
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 SESSION_ID: Final = SpanAttributes.SESSION_ID
 USER_ID: Final = SpanAttributes.USER_ID
@@ -27,8 +29,8 @@ MAX_AGE_SECONDS = 24 * 60 * 60.0
 """A run that has been open for a day has been abandoned."""
 
 MAX_ORPHAN_AGE_SECONDS = 60 * 60.0
-"""A run whose parent has ended has usually been abandoned too: LangChain tells nobody of the end of a run that
-is cancelled while other handlers are still being told of its start. A background task may take its time."""
+"""A run whose parent has ended has usually been abandoned too: LangChain tells nobody of the end of a run
+that is cancelled while other handlers are still being told of its start. A background task takes its time."""
 
 NO_IDS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -61,6 +63,8 @@ class LiveRun:
         end_context: What OpenInference may read from the OpenTelemetry context when the span ends.
         ambient: The OpenTelemetry context in which the run started.
         ended: Whether the run is over; a child may outlive it.
+        repeats: How often its start was told again, and its end will be: LangChain calls a handler twice that
+            is both bound to a chain and passed to it.
     """
 
     __slots__ = (
@@ -72,6 +76,7 @@ class LiveRun:
         "given",
         "ids",
         "parent",
+        "repeats",
         "run_id",
         "secrets",
         "span",
@@ -97,6 +102,7 @@ class LiveRun:
         self.ambient: Context = get_current()
         self.started = monotonic()
         self.ended = False
+        self.repeats = 0
         self._below: dict[str, str | Literal[Several.SEVERAL]] | None = None
         self._secrets_below: dict[str, str] = {}
 
@@ -115,14 +121,18 @@ class LiveRun:
         """Let the open ancestors know which ids were found below them; see `adopt`."""
         ancestor = self.parent
         while ancestor is not None:
-            with _below_lock:
-                if ancestor._below is None:
-                    ancestor._below, ancestor._secrets_below = {}, {}
-                for name, id_ in ids.items():
-                    if ancestor._below.setdefault(name, id_) != id_:
-                        ancestor._below[name] = Several.SEVERAL
-                ancestor._secrets_below.update(secrets)
+            ancestor.note_below(ids, secrets)
             ancestor = ancestor.parent
+
+    def note_below(self, ids: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+        """Remember ids that were found in a run inside this one."""
+        with _below_lock:
+            if self._below is None:
+                self._below = {}
+            for name, id_ in ids.items():
+                if self._below.setdefault(name, id_) != id_:
+                    self._below[name] = Several.SEVERAL
+            self._secrets_below.update(secrets)
 
     def adopt(self) -> None:
         """At the end: a run without an id takes the one found below it, if there was exactly one.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from uuid import UUID
 
+    from langchain_core.tracers.schemas import Run
     from opentelemetry.util.types import Attributes, AttributeValue
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "context_for_end",
     "context_for_start",
     "forget_run",
+    "metadata_of",
     "span_of_run",
     "use_plain_dictionaries",
 ]
@@ -66,7 +68,10 @@ class SessionSpan(OpenInferenceSpan):
 
     def __init__(self, wrapped: trace_api.Span, config: TraceConfig, *, masks: bool) -> None:
         super().__init__(wrapped, config=config)
+        self._self_sdk_span = wrapped
+        self._self_trace_config = config
         self._self_masks = masks
+        self._self_recorded: BaseException | None = None
         self._self_ids: Mapping[str, str] = NO_IDS
         self._self_secrets: Mapping[str, str] = NO_IDS
 
@@ -99,14 +104,14 @@ class SessionSpan(OpenInferenceSpan):
         for key, value in attributes.items():
             if key in _IDS:
                 continue
-            plain = self._plain(value)
+            plain: Any = self._plain(value)
             if self._self_masks or callable(plain) or key.endswith(ImageAttributes.IMAGE_URL):
-                plain = self._self_config.mask(key, plain)
+                plain = self._self_trace_config.mask(key, cast("AttributeValue", plain))
             if plain is not None:
                 ready[key] = plain
         if _SPAN_KIND in ready:
             super().set_attribute(_SPAN_KIND, ready.pop(_SPAN_KIND))  # kept aside, so that it is not evicted
-        self.__wrapped__.set_attributes(ready)
+        self._self_sdk_span.set_attributes(ready)
 
     def record_exception(
         self,
@@ -116,23 +121,29 @@ class SessionSpan(OpenInferenceSpan):
         escaped: bool = False,
     ) -> None:
         """Record an exception as the SDK does; with pseudonymization, without raw ids in its texts."""
+        if exception is self._self_recorded:  # the end of a run may be told twice, see LiveRun.repeats
+            return
+        self._self_recorded = exception
         if not self._self_secrets:
-            self.__wrapped__.record_exception(exception, attributes, timestamp, escaped)
+            self._self_sdk_span.record_exception(exception, attributes, timestamp, escaped)
             return
         recorder = EventRecorder()
-        type(self.__wrapped__).record_exception(recorder, exception, attributes, timestamp, escaped)
+        sdk_span = type(self._self_sdk_span)
+        sdk_span.record_exception(cast("Any", recorder), exception, attributes, timestamp, escaped)
         for name, event_attributes, event_timestamp in recorder.events:
             self.add_event(name, event_attributes, event_timestamp)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event; with pseudonymization, without raw ids in its texts."""
-        self.__wrapped__.add_event(name, scrub(attributes, self._self_secrets), timestamp)
+        self._self_sdk_span.add_event(name, scrub(attributes, self._self_secrets), timestamp)
 
-    def set_status(self, status: trace_api.Status | trace_api.StatusCode, description: str | None = None) -> None:
+    def set_status(
+        self, status: trace_api.Status | trace_api.StatusCode, description: str | None = None
+    ) -> None:
         """Set the status; with pseudonymization, without raw ids in its description."""
         if self._self_secrets and isinstance(status, trace_api.Status):
             status = trace_api.Status(status.status_code, scrub(status.description, self._self_secrets))
-        self.__wrapped__.set_status(status, description)
+        self._self_sdk_span.set_status(status, description)
 
     def end(self, end_time: int | None = None) -> None:
         """Write the ids once more, then end the span."""
@@ -151,9 +162,9 @@ class SessionSpan(OpenInferenceSpan):
         if not self._self_ids or not self.is_recording():
             return
         for name, id_ in self._self_ids.items():
-            masked = self._self_config.mask(name, id_) if self._self_masks else id_
+            masked = self._self_trace_config.mask(name, id_) if self._self_masks else id_
             if masked is not None:
-                self.__wrapped__.set_attribute(name, masked)
+                self._self_sdk_span.set_attribute(name, masked)
 
 
 class EventRecorder:
@@ -191,18 +202,18 @@ class SessionTracer:
         What the context holds for OpenInference (see `context_for_start`) is handed to the SDK when the span
         is made, where samplers and processors see it; `OITracer` sets all of it a second time.
         """
-        tracer = self._tracer or self._find()
+        tracer: Any = self._tracer or self._find()
         attributes: dict[str, AttributeValue] = {}
         for key, value in get_attributes_from_context():
             masked = self._config.mask(key, value) if self._masks else value
             if masked is not None:
                 attributes[key] = masked
         # `self` of the SDK's method is the OITracer, for its id generator; OITracer does the same.
-        otel_span = tracer.__wrapped__.__class__.start_span(
+        sdk_span: trace_api.Span = tracer.__wrapped__.__class__.start_span(
             tracer, name=name, context=context, attributes=attributes, start_time=start_time
         )
-        _capture_span_context(otel_span.get_span_context())
-        return SessionSpan(otel_span, self._config, masks=self._masks)
+        _capture_span_context(sdk_span.get_span_context())
+        return SessionSpan(sdk_span, self._config, masks=self._masks)
 
     def _find(self) -> OITracer:
         provider = trace_api.get_tracer_provider()
@@ -245,8 +256,15 @@ def use_plain_dictionaries(tracer: OpenInferenceTracer) -> None:
     Each operation on them is a single dictionary operation, which is atomic anyway; the locks are a third of
     the time of a look-up.
     """
-    tracer.run_map = {}
-    tracer._spans_by_run = {}
+    untyped = cast("Any", tracer)
+    untyped.run_map = {}
+    untyped._spans_by_run = {}
+
+
+def metadata_of(run: Run) -> Mapping[str, Any]:
+    """Return the metadata of a run, with what it inherited."""
+    extra = cast("Mapping[str, Any]", run.extra or {})
+    return cast("Mapping[str, Any] | None", extra.get("metadata")) or {}
 
 
 def span_of_run(tracer: OpenInferenceTracer, run_id: UUID) -> SessionSpan | None:

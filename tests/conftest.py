@@ -33,7 +33,8 @@ def make_handler(traces: Traces) -> Iterator[MakeHandler]:
     made: list[SessionCallbackHandler] = []
 
     def make(**arguments: Any) -> SessionCallbackHandler:
-        handler = SessionCallbackHandler(**{"tracer_provider": traces.provider, **arguments})
+        arguments.setdefault("tracer_provider", traces.provider)
+        handler = SessionCallbackHandler(**arguments)
         handler.raise_error = True
         made.append(handler)
         return handler

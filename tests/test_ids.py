@@ -99,7 +99,9 @@ def test_a_refusal_says_what_was_given(value: object, shown: str) -> None:
 
 def test_a_refusal_says_what_is_accepted() -> None:
     """The error for a wrong type names the acceptable ones."""
-    with pytest.raises(ValueError, match=r"a non-blank str, a uuid\.UUID or an int \(not a bool\); got a list"):
+    with pytest.raises(
+        ValueError, match=r"a non-blank str, a uuid\.UUID or an int \(not a bool\); got a list"
+    ):
         normalize_session_id([])
 
 
@@ -171,7 +173,16 @@ def test_different_plain_texts_stay_different(text: str, suffix: str) -> None:
         assert ids[0] != ids[1]
 
 
-@given(st.one_of(st.floats(), st.binary(), st.none(), st.booleans(), st.lists(st.text()), st.dictionaries(st.text(), st.text())))
+@given(
+    st.one_of(
+        st.floats(),
+        st.binary(),
+        st.none(),
+        st.booleans(),
+        st.lists(st.text()),
+        st.dictionaries(st.text(), st.text()),
+    )
+)
 def test_values_of_other_types_are_refused(value: Any) -> None:
     """Nothing but text, UUIDs and ints becomes an id by accident of its `str`."""
     with pytest.raises(InvalidSessionIdError):

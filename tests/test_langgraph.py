@@ -115,7 +115,7 @@ def turns(traces: Traces) -> list[tuple[list[str], set[object]]]:
 
 def parents(traces: Traces) -> list[tuple[str, str | None]]:
     """Return the name of each span and of its parent."""
-    names = {span.context.span_id: span.name for span in traces}
+    names = {span.context.span_id: span.name for span in traces if span.context}
     return [(span.name, names[parent.span_id] if (parent := span.parent) else None) for span in traces]
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from openinference.instrumentation import using_metadata
 from openinference.semconv.trace import SpanAttributes
-from opentelemetry.sdk.trace import ReadableSpan
 
 from langchain_sessions import SessionCallbackHandler, SessionPolicy, session
 from langchain_sessions._privacy import scrub
-from tests.conftest import MakeHandler
 from tests.support import runnables
 from tests.support.traces import SESSION_ID, USER_ID, Traces, attribute
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from tests.conftest import MakeHandler
 
 KEY = b"0123456789abcdef"
 POLICY = SessionPolicy(pseudonymize=KEY)
@@ -28,6 +31,7 @@ QUESTION = {"q": "hi"}
 
 @pytest.fixture
 def handler(make_handler: MakeHandler) -> SessionCallbackHandler:
+    """A handler that pseudonymizes."""
     return make_handler(policy=POLICY)
 
 
@@ -41,7 +45,7 @@ def everything(span: ReadableSpan) -> str:
     [
         (ADA, [ADA]),
         (f"  {ADA}\n", [ADA]),
-        ("über\"quoted\"@example.org", ["über", "\\u00fcber"]),
+        ('über"quoted"@example.org', ["über", "\\u00fcber"]),
         (UUID(int=7), [str(UUID(int=7))]),
         (1234567890, ["1234567890"]),
     ],
@@ -58,14 +62,17 @@ def test_the_raw_id_appears_nowhere(
 
     chain = RunnableLambda(fail, name=f"chat with {raw}")
     config = RunnableConfig(callbacks=[handler], metadata={"note": f"asked by {raw}", "copy": [raw]})
-    config[where] = {**config.get(where, {}), "session_id": raw, "user_id": raw}  # type: ignore[literal-required]
+    config[where] = {**config.get(where, {}), "session_id": raw, "user_id": raw}
     with pytest.raises(KeyError):
         chain.invoke(QUESTION, config)
     (span,) = traces
     hidden = POLICY.canonical(raw)
     assert (attribute(span, SESSION_ID), attribute(span, USER_ID)) == (hidden, hidden)
     metadata = json.loads(str(attribute(span, SpanAttributes.METADATA)))
-    assert {key: metadata.get(key) for key in ("note", "copy")} == {"note": f"asked by {hidden}", "copy": [hidden]}
+    assert {key: metadata.get(key) for key in ("note", "copy")} == {
+        "note": f"asked by {hidden}",
+        "copy": [hidden],
+    }
     assert not [text for text in texts if text in everything(span)]
 
 
@@ -123,7 +130,9 @@ def test_a_late_id_is_hidden_in_the_runs_that_knew_nothing_of_it(
 
     async def answer() -> None:
         configs = [
-            RunnableConfig(callbacks=[handler], configurable={"thread_id": id_}, metadata={"note": f"for {id_}"})
+            RunnableConfig(
+                callbacks=[handler], configurable={"thread_id": id_}, metadata={"note": f"for {id_}"}
+            )
             for id_ in (ADA, BOB)
         ]
         await runnables.chain().abatch([QUESTION] * 2, configs)
@@ -148,7 +157,7 @@ def test_other_handlers_and_the_caller_see_what_was_given(handler: SessionCallba
     """Only what we record is changed: the metadata itself belongs to the application."""
     seen: list[Any] = []
     metadata = {"session_id": ADA, "note": ADA}
-    body = RunnableLambda(lambda _, config: seen.append(dict(config["metadata"])))
+    body = RunnableLambda(lambda _, config: seen.append(dict(config.get("metadata", {}))))
     body.invoke("x", {"callbacks": [handler], "metadata": metadata})
     assert seen == [{"session_id": ADA, "note": ADA}]
     assert metadata == {"session_id": ADA, "note": ADA}

@@ -29,7 +29,7 @@ def test_every_block_has_a_language_that_is_run() -> None:
 
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_python_examples_run(number: int) -> None:
-    """Each example is complete: it runs by itself, warnings and all; the first prints four spans of one session."""
+    """Each example runs by itself, warnings being errors; the first prints four spans of one session."""
     # An interpreter of its own, because examples set the global provider as applications do.
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", PYTHON[number]], capture_output=True, text=True, check=False
@@ -39,7 +39,9 @@ def test_python_examples_run(number: int) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_exist(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_exist(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The commands shown are run; what they would install is checked against the project's metadata."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     words = command.split()

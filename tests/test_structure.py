@@ -69,7 +69,9 @@ def test_packages_import_only_what_they_may(package: str) -> None:
     assert used <= ALLOWED[package]
 
 
-@pytest.mark.parametrize(("package", "forbidden"), [("store", "langchain"), ("_ids", "opentelemetry"), ("_ids", "langchain_core")])
+@pytest.mark.parametrize(
+    ("package", "forbidden"), [("store", "langchain"), ("_ids", "opentelemetry"), ("_ids", "langchain_core")]
+)
 def test_pure_parts_stay_pure(package: str, forbidden: str) -> None:
     """`store` does not know LangChain, and ids know neither LangChain nor OpenTelemetry."""
     path = PACKAGE / package

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.documents import Document
 from langchain_core.language_models.fake import FakeListLLM
@@ -16,11 +15,16 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 
+if TYPE_CHECKING:
+    from langchain_core.callbacks import CallbackManagerForRetrieverRun
+
 
 class OneDocument(BaseRetriever):
     """Finds one document, whatever is asked."""
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[Document]:
         return [Document(f"about {query}")]
 
 
@@ -47,7 +51,11 @@ def chain() -> Runnable[Any, Any]:
 
 def parallel() -> Runnable[Any, Any]:
     """Return two chains side by side, and what joins them."""
-    return RunnableParallel(left=chain(), right=chain()) | RunnableLambda(lambda both: both["left"] + both["right"])
+
+    def join(both: dict[str, str]) -> str:
+        return both["left"] + both["right"]
+
+    return RunnableParallel(left=chain(), right=chain()) | RunnableLambda(join)
 
 
 def nested() -> Runnable[Any, Any]:

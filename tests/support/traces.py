@@ -61,18 +61,20 @@ class Traces(SpanProcessor):
 
     def __init__(self) -> None:
         self.sampler = WatchingSampler()
-        self.provider = TracerProvider(sampler=self.sampler, id_generator=CountingIds(), shutdown_on_exit=False)
+        self.provider = TracerProvider(
+            sampler=self.sampler, id_generator=CountingIds(), shutdown_on_exit=False
+        )
         self.provider.add_span_processor(self)
         self.open: dict[int, Span] = {}
         self.ended: list[ReadableSpan] = []
         self.at_start: list[tuple[str, object]] = []
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        self.open[span.context.span_id] = span
+        self.open[span_id_of(span)] = span
         self.at_start.append((span.name, (span.attributes or {}).get(SESSION_ID)))
 
     def on_end(self, span: ReadableSpan) -> None:
-        self.open.pop(span.context.span_id)
+        self.open.pop(span_id_of(span))
         self.ended.append(span)
 
     def clear(self) -> None:
@@ -88,6 +90,11 @@ class Traces(SpanProcessor):
         """Return the names of the ended spans in the order in which they ended."""
         return [span.name for span in self.ended]
 
+    def open_attribute(self, key: str) -> object:
+        """Return an attribute of the only open span."""
+        (span,) = self.open.values()
+        return attribute(span, key)
+
     def named(self, name: str) -> ReadableSpan:
         """Return the only span of this name."""
         (span,) = [span for span in self.ended if span.name == name]
@@ -101,8 +108,20 @@ class Traces(SpanProcessor):
         """Group the ended spans by trace."""
         traces: dict[int, list[ReadableSpan]] = {}
         for span in self.ended:
-            traces.setdefault(span.context.trace_id, []).append(span)
+            traces.setdefault(trace_id_of(span), []).append(span)
         return traces
+
+
+def span_id_of(span: ReadableSpan) -> int:
+    """Return the span's own id."""
+    assert span.context is not None
+    return span.context.span_id
+
+
+def trace_id_of(span: ReadableSpan) -> int:
+    """Return the id of the span's trace."""
+    assert span.context is not None
+    return span.context.trace_id
 
 
 def attribute(span: ReadableSpan, key: str) -> object:
