@@ -100,6 +100,16 @@ def run_async(handler: BaseCallbackHandler | None) -> None:
     asyncio.run(everything())
 
 
+def run_async_in_turn(handler: BaseCallbackHandler | None) -> None:
+    """Call the chain one after the other in an event loop: what one waiting user feels."""
+
+    async def everything() -> None:
+        for number in range(SYNC_CALLS):
+            await CHAIN.ainvoke(QUESTION, config(handler, number))
+
+    asyncio.run(everything())
+
+
 def microseconds_per_call(
     run: Callable[[BaseCallbackHandler | None], None], calls: int, rounds: int
 ) -> dict[str, float]:
@@ -139,6 +149,10 @@ def main() -> None:
     warnings.simplefilter("ignore")  # OpenInference triggers one for every answer; printing is not tracing
     ratios = {
         "sync": report("sync", microseconds_per_call(run_sync, SYNC_CALLS, arguments.rounds)),
+        "async, in turn": report(
+            "async, one after the other",
+            microseconds_per_call(run_async_in_turn, SYNC_CALLS, arguments.rounds),
+        ),
         "async": report(
             f"async, {ASYNC_CALLS} concurrent",
             microseconds_per_call(run_async, ASYNC_CALLS, arguments.rounds),

@@ -1,6 +1,6 @@
 """A pytest plugin that puts our handler in the place of OpenInference's tracer.
 
-For OpenInference's own tests: whatever they ask of its tracer, ours has to do too. See scripts/upstream-suite.
+For OpenInference's own tests: whatever they ask of its tracer, ours has to do too. See upstream-suite.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class OneTracer(TracerProvider):
         self._tracer = tracer
 
     def get_tracer(self, *_: Any, **__: Any) -> Tracer:
+        """Return it."""
         return self._tracer
 
 
@@ -32,7 +33,7 @@ class InPlace(SessionCallbackHandler):
 
     made = 0
 
-    def __init__(self, tracer: Any, separate_trace_from_runtime_context: bool = False) -> None:  # noqa: FBT001, FBT002
+    def __init__(self, tracer: Any, separate_trace_from_runtime_context: bool = False) -> None:
         InPlace.made += 1
         super().__init__(
             tracer_provider=OneTracer(getattr(tracer, "__wrapped__", tracer)),
@@ -41,7 +42,7 @@ class InPlace(SessionCallbackHandler):
         )
 
 
-_tracer.OpenInferenceTracer = InPlace  # type: ignore[misc, assignment]
+_tracer.OpenInferenceTracer = InPlace
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
