@@ -5,24 +5,22 @@ The one place that attaches OpenTelemetry context for longer than a call of ours
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from openinference.instrumentation import using_attributes
-from opentelemetry.context import attach, detach, get_value, set_value
+from opentelemetry.context import get_current
 
+from langchain_sessions._blocks import block_of, enter, leave
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
 from langchain_sessions._langchain import executing_run
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._runs import SESSION_ID, USER_ID, LiveRun, LiveRuns
 
 if TYPE_CHECKING:
-    from contextvars import Token
     from types import TracebackType
     from typing import Unpack
 
     from langchain_core.runnables import RunnableConfig
-    from opentelemetry.context import Context
 
 
 class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with session("abc"):`
@@ -54,8 +52,6 @@ class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with sess
         self.session_id = policy.canonical(session_id)
         self.user_id = None if user_id is None else policy.canonical(user_id)
         super().__init__(session_id=self.session_id, user_id=self.user_id or "")
-        # Per execution context: two tasks inside one instance must not detach each other's token.
-        self._tokens: ContextVar[tuple[Token[Context], ...]] = ContextVar("session_tokens", default=())
 
     def __enter__(self) -> str:  # type: ignore[override]
         """Enter the session.
@@ -63,10 +59,10 @@ class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with sess
         Returns:
             The canonical id.
         """
-        context = set_value(SESSION_ID, self.session_id)
+        values: dict[str, object] = {SESSION_ID: self.session_id}
         if self.user_id is not None:
-            context = set_value(USER_ID, self.user_id, context)
-        self._tokens.set((*self._tokens.get(), attach(context)))
+            values[USER_ID] = self.user_id
+        enter(self, values)
         return self.session_id
 
     def __exit__(
@@ -76,9 +72,7 @@ class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with sess
         traceback: TracebackType | None,
     ) -> None:
         """Leave the session."""
-        *outer, token = self._tokens.get()
-        self._tokens.set(tuple(outer))
-        detach(token)
+        leave(self)
 
     async def __aenter__(self) -> str:  # type: ignore[override]
         """Enter the session.
@@ -134,8 +128,8 @@ def session_config(
         ids["user_id"] = normalize_session_id(user_id, max_length=max_length)
     metadata: dict[str, Any] = dict(config.get("metadata") or {})
     for key, id_ in ids.items():
-        if metadata.setdefault(key, id_) != id_:
-            msg = f"{key} is given twice: {id_!r} and, in metadata, {metadata[key]!r}; leave one out"
+        if normalize_session_id(metadata.setdefault(key, id_), max_length=max_length) != id_:
+            msg = f"{key} is given twice, and metadata holds another one; leave one out"
             raise ValueError(msg)
     configurable: dict[str, Any] = {"thread_id": ids["session_id"], **(config.get("configurable") or {})}
     return {**config, "metadata": metadata, "configurable": configurable}
@@ -148,12 +142,17 @@ def current_session_id() -> str | None:
     `session()` block inside that body is closer. Elsewhere it is the surrounding `session()` or
     `using_session` block's.
     """
-    ambient = get_value(SESSION_ID)
+    around = get_current()
+    ambient, block = around.get(SESSION_ID), block_of(around)
     run = _executing_live_run()
-    if run is not None and SESSION_ID in run.ids and ambient is run.ambient.get(SESSION_ID):
-        return run.ids[SESSION_ID]
+    if run is not None and SESSION_ID in run.ids:
+        before = run.ambient
+        if ambient is before.get(SESSION_ID) and block is block_of(before):
+            return run.ids[SESSION_ID]
     if ambient is None:
         return None
+    if block is not None and isinstance(block.owner, session) and block.owner.session_id == ambient:
+        return block.owner.session_id  # canonical by the policy of the block
     try:
         return normalize_session_id(ambient)
     except InvalidSessionIdError:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context, get_current
 
+from langchain_sessions._blocks import block_of
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id, text_of
 from langchain_sessions._langchain import body_config, configurable_of, starting_config
-from langchain_sessions._policy import Group, SessionPolicy, Source, resolve
+from langchain_sessions._policy import Group, SessionPolicy, resolve
 from langchain_sessions._privacy import scrub
-from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID, LiveRun
+from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID, LiveRun, Several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ _NOT_AN_ID: Final = "[not an id]"
 """Stands in recorded metadata for a value under an id's key that is no id, which may still be personal."""
 
 _NOWHERE: Final = Context()
+_ABSENT: Final = object()
 
 
 class Kind(NamedTuple):
@@ -50,7 +51,12 @@ class Discovery:
         self._keys: Final = (*policy.keys, *policy.user_keys)
 
     def identify(
-        self, run_id: UUID, run_name: str, metadata: Mapping[str, Any], parent: LiveRun | None
+        self,
+        run_id: UUID,
+        run_name: str,
+        metadata: Mapping[str, Any],
+        parent: LiveRun | None,
+        parent_run_id: UUID | None,
     ) -> LiveRun:
         """Return the live run with its ids; called while the run is starting, from its start callback.
 
@@ -59,22 +65,30 @@ class Discovery:
             run_name: For reports.
             metadata: The run's metadata, with what it inherited.
             parent: The enclosing run, if it is live and ours.
+            parent_run_id: LangChain's id of the enclosing run, if there is one, whoever traces it.
         """
         given = tuple(map(metadata.get, self._keys))
-        if parent is not None and self._only_inherits(given, parent):
-            return LiveRun(run_id, parent, ids=parent.ids, given=given, secrets=parent.secrets)
         if parent is not None:
-            self._bind_late(parent, run_name)
-        outer = () if parent is None else parent.given
-        own = {k: v for k, v, o in zip_longest(self._keys, given, outer) if v is not None and v is not o}
-        search = _Search(own, self._keys, parent)
+            self._settle(parent, run_name)
+            if self._only_inherits(given, parent):
+                return LiveRun.like(parent, run_id)
+        search = Search(self._own(metadata, parent), self._keys, parent, parent_run_id)
         run = LiveRun(run_id, parent, given=given)
         run.ids, introduced = self._ids(search, run_name, parent)
-        secrets = self._secrets(search.seen)
+        run.configured = search.look() if self._policy.nested == "own" else search.configured
+        run.is_provisional = search.is_provisional
+        secrets = self._secrets(search.everything(self._kinds)) if self._policy.pseudonymize else NO_IDS
         run.secrets = {**(parent.secrets if parent else NO_IDS), **secrets}
         if introduced or secrets:
             run.tell_ancestors(introduced, secrets)
         return run
+
+    def _own(self, metadata: Mapping[str, Any], parent: LiveRun | None) -> dict[str, object]:
+        """Return the values of our keys that a run did not merely inherit."""
+        outer = dict(zip(self._keys, () if parent is None else parent.given, strict=False))
+        return {
+            k: metadata[k] for k in self._keys if k in metadata and metadata[k] is not outer.get(k, _ABSENT)
+        }
 
     def is_same(self, run: LiveRun, metadata: Mapping[str, Any]) -> bool:
         """Whether a start event is of this very run, and not of another that was given the same run id."""
@@ -98,14 +112,18 @@ class Discovery:
         for mine, outer in zip(given, parent.given, strict=True):  # a loop: any() would make a generator
             if mine is not outer:
                 return False
-        return self._policy.nested == "root" or not own_configurable(self._keys, parent)
+        # Under "own", a `configurable` of the run's own counts too.
+        if self._policy.nested == "root":
+            return True
+        configured = configured_now(self._keys)
+        return configured is not None and not own_of(configured, parent)
 
     def _ids(
-        self, search: _Search, run_name: str, parent: LiveRun | None
-    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        """Return the ids in force in the run, and those of them that the parent does not have."""
+        self, search: Search, run_name: str, parent: LiveRun | None
+    ) -> tuple[Mapping[str, str], Mapping[str, str | Several]]:
+        """Return the ids in force in the run, and what of them the parent does not have."""
         inherited = NO_IDS if parent is None else parent.ids
-        introduced: dict[str, str] = {}
+        introduced: dict[str, str | Several] = {}
         for kind in self._kinds:
             outer = inherited.get(kind.attribute)
             if outer is not None and self._policy.nested == "root":
@@ -114,20 +132,31 @@ class Discovery:
             own = self._resolve(search.groups(kind), run_name)
             if own is not None and own != outer:
                 introduced[kind.attribute] = own
-        return ({**inherited, **introduced} if introduced else inherited), introduced
+            elif own is None and outer is None and search.metadata_group(kind)[1]:
+                # A conversation whose id is missing or refused is not the one beside it.
+                introduced[kind.attribute] = Several.SEVERAL
+        own_ids = {name: id_ for name, id_ in introduced.items() if isinstance(id_, str)}
+        return ({**inherited, **own_ids} if own_ids else inherited), introduced
 
-    def _bind_late(self, parent: LiveRun, run_name: str) -> None:
-        """Give the parent the ids of its `configurable`, if its start callback could not see them."""
-        missing = [kind for kind in self._kinds if kind.attribute not in parent.ids]
-        if not missing or (config := body_config(parent.run_id)) is None:
+    def _settle(self, parent: LiveRun, run_name: str) -> None:
+        """Give the parent the ids of its `configurable`, if its start callback could not see them.
+
+        They show in its body, or, where LangChain's own code is the body, in the config that this first run
+        inside it was called with.
+        """
+        if parent.configured is not None or not (parent.is_provisional or SESSION_ID not in parent.ids):
             return
-        configurable = configurable_of(config)
+        body = body_config(parent.run_id)
+        parent.configured = configured_now(self._keys) if body is None else _under(self._keys, body)
+        if parent.configured is None:
+            return
         found: dict[str, str] = {}
-        for kind in missing:
-            id_ = self._resolve([("configurable", _pairs(configurable, kind.keys))], run_name)
-            if id_ is not None:
+        for kind in self._kinds:
+            group: Group = ("configurable", _pairs(parent.configured, kind.keys))
+            if (id_ := self._resolve([group], run_name)) is not None:
                 found[kind.attribute] = id_
-        parent.claim(found, self._secrets(configurable.get(key) for key in self._keys))
+        parent.claim(found, self._secrets(parent.configured.values()))
+        parent.is_provisional = False
 
     def _resolve(self, groups: Iterable[Group], run_name: str) -> str | None:
         resolution = resolve(groups, self._policy)
@@ -138,7 +167,7 @@ class Discovery:
                 "%s %r of run %r holds no id (%s) and is ignored",
                 refusal.source,
                 refusal.key,
-                run_name,
+                self._reports.name_of(run_name),
                 f"a {refusal.kind}" if self._policy.pseudonymize else refusal.error,
             )
         for conflict in resolution.conflicts:
@@ -148,13 +177,13 @@ class Discovery:
                 "%s of run %r holds two different ids: %r is used, %r is ignored. "
                 "SessionPolicy(keys=...) sets the order.",
                 conflict.source,
-                run_name,
+                self._reports.name_of(run_name),
                 conflict.kept,
                 conflict.ignored,
             )
         return resolution.id
 
-    def _report_nested(self, kind: Kind, search: _Search, run_name: str, outer: str) -> None:
+    def _report_nested(self, kind: Kind, search: Search, run_name: str, outer: str) -> None:
         own = self._resolve([search.metadata_group(kind)], run_name)
         if own is not None and own != outer:
             self._reports.once(
@@ -162,7 +191,7 @@ class Discovery:
                 logging.INFO,
                 "run %r brought %s %r into a trace of %r, which it keeps; "
                 "SessionPolicy(nested='own') lets it have its own",
-                run_name,
+                self._reports.name_of(run_name),
                 kind.attribute,
                 own,
                 outer,
@@ -184,51 +213,89 @@ class Discovery:
         return secrets
 
 
-class _Search:
-    """The places where a starting run may find ids; costly ones are visited once, when they are asked for."""
+class Search:
+    """The places where a starting run may find ids; costly ones are visited once, when they are asked for.
 
-    def __init__(self, metadata: Mapping[str, Any], keys: Sequence[str], parent: LiveRun | None) -> None:
+    Attributes:
+        configured: What the run's `configurable` holds under our keys; None as long as nobody looked, and
+            where it cannot be seen.
+        is_provisional: Whether something was taken from the surroundings although `configurable`, which
+            outranks them, could not be seen.
+    """
+
+    def __init__(
+        self,
+        metadata: Mapping[str, object],
+        keys: Sequence[str],
+        parent: LiveRun | None,
+        parent_run_id: UUID | None,
+    ) -> None:
         self._metadata = metadata
         self._keys = keys
         self._parent = parent
-        self._configurable: Mapping[str, object] | None = None
-        self.seen: list[object] = []
-        """Every raw value met: what pseudonymization has to look for."""
+        self._parent_run_id = parent_run_id
+        self.configured: Mapping[str, object] | None = None
+        self.is_provisional = False
 
     def metadata_group(self, kind: Kind) -> Group:
-        return self._note("metadata", _pairs(self._metadata, kind.keys))
+        """Return the candidates in the run's own metadata."""
+        return "metadata", _pairs(self._metadata, kind.keys)
 
     def groups(self, kind: Kind) -> Iterator[Group]:
+        """Yield the candidates of every place, in order."""
         yield self.metadata_group(kind)
-        if self._configurable is None:
-            self._configurable = own_configurable(self._keys, self._parent)
-        yield self._note("configurable", _pairs(self._configurable, kind.keys))
+        own = own_of(self.look() or {}, self._parent)
+        yield "configurable", _pairs(own, kind.keys)
+        self.is_provisional = self.configured is None
+        yield from self._surroundings(kind)
+
+    def look(self) -> Mapping[str, object] | None:
+        """Look at the run's `configurable`, once."""
+        if self.configured is None:
+            self.configured = configured_now(self._keys)
+        return self.configured
+
+    def everything(self, kinds: Sequence[Kind]) -> Iterator[object]:
+        """Yield every raw value there is: what pseudonymization has to look for."""
+        for kind in kinds:
+            for _, pairs in self.groups(kind):
+                yield from (value for _, value in pairs)
+
+    def _surroundings(self, kind: Kind) -> Iterator[Group]:
+        before = _NOWHERE
+        if self._parent_run_id is not None:
+            if body_config(self._parent_run_id) is None:
+                # Not in the body of the run around: between two steps of a streamed graph, the context is
+                # the consumer's; in a worker that was handed a config, it is the worker's.
+                return
+            if self._parent is not None:
+                before = self._parent.ambient
         around = get_current()
-        if self._parent is None:
-            before = _NOWHERE
-        elif body_config(self._parent.run_id) is not None:
-            before = self._parent.ambient
-        else:  # not in its body: between two steps of a streamed graph, the context is the consumer's
-            return
-        if (value := around.get(kind.attribute)) is not before.get(kind.attribute):
-            yield self._note("context", [(kind.attribute, value)])
+        value = around.get(kind.attribute)
+        if value is not before.get(kind.attribute) or block_of(around) is not block_of(before):
+            yield "context", [(kind.attribute, value)]
         span = trace_api.get_current_span(around)
-        if span is not trace_api.get_current_span(before):
+        if span is not trace_api.get_current_span(before) and span.is_recording():
             attributes = getattr(span, "attributes", None)
             if isinstance(attributes, Mapping):
                 value = cast("Mapping[str, object]", attributes).get(kind.attribute)
-                yield self._note("parent span", [(kind.attribute, value)])
-
-    def _note(self, source: Source, pairs: Sequence[tuple[str, object]]) -> Group:
-        self.seen.extend(value for _, value in pairs)
-        return source, pairs
+                yield "parent span", [(kind.attribute, value)]
 
 
-def own_configurable(keys: Sequence[str], parent: LiveRun | None) -> dict[str, object]:
-    """Return what the starting run's `configurable` holds under these keys and its parent's does not."""
-    configurable = configurable_of(starting_config())
-    inherited = configurable_of(None if parent is None else body_config(parent.run_id))
-    return {key: value for key, value in _pairs(configurable, keys) if value is not inherited.get(key)}
+def configured_now(keys: Sequence[str]) -> dict[str, object] | None:
+    """Return what the starting run's `configurable` holds under these keys; None if it cannot be seen."""
+    config = starting_config()
+    return None if config is None else _under(keys, config)
+
+
+def own_of(configured: Mapping[str, object], parent: LiveRun | None) -> dict[str, object]:
+    """Return the part of a `configurable` that was not merely inherited."""
+    inherited = NO_IDS if parent is None or parent.configured is None else parent.configured
+    return {key: value for key, value in configured.items() if value is not inherited.get(key)}
+
+
+def _under(keys: Sequence[str], config: Mapping[str, Any]) -> dict[str, object]:
+    return dict(_pairs(configurable_of(config), keys))
 
 
 def _pairs(mapping: Mapping[str, Any], keys: Sequence[str]) -> list[tuple[str, object]]:

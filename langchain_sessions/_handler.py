@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, cast
+from threading import local
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from opentelemetry.context import attach, detach
+from opentelemetry.context import attach, detach, get_current
 
 from langchain_sessions._discovery import Discovery
 from langchain_sessions._policy import SessionPolicy
@@ -28,6 +29,7 @@ from langchain_sessions._upstream import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from langchain_core.tracers.schemas import Run
     from opentelemetry.trace import Tracer, TracerProvider
@@ -84,7 +86,8 @@ class SessionCallbackHandler(OpenInferenceTracer):
         tracer = cast("Tracer", SessionTracer(tracer_provider, config))  # all that upstream uses of one
         super().__init__(tracer, separate_trace_from_runtime_context)
         use_plain_dictionaries(self)
-        self._reports: Final = Reports()
+        self._reports: Final = Reports(is_private=policy.pseudonymize is not None)
+        self._starting: Final = _Starting()
         self._discovery: Final = Discovery(policy, self._reports)
         self._policy: Final = policy
         self.live_runs: Final = LiveRuns()
@@ -94,6 +97,22 @@ class SessionCallbackHandler(OpenInferenceTracer):
         """Errors met while starting or ending spans, each kind of which was logged once."""
         return self._reports.error_count
 
+    def on_chain_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> Run:
+        """End the span of a chain that failed."""
+        return super().on_chain_error(_presentable(error), *args, run_id=run_id, **kwargs)
+
+    def on_llm_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> Run:
+        """End the span of a model that failed."""
+        return super().on_llm_error(_presentable(error), *args, run_id=run_id, **kwargs)
+
+    def on_tool_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> Run:
+        """End the span of a tool that failed."""
+        return super().on_tool_error(_presentable(error), *args, run_id=run_id, **kwargs)
+
+    def on_retriever_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> Run:
+        """End the span of a retriever that failed."""
+        return super().on_retriever_error(_presentable(error), *args, run_id=run_id, **kwargs)
+
     # Upstream wraps both methods for its own timing, which is why they look like variables to a type checker.
     def _start_trace(self, run: Run) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         try:
@@ -102,8 +121,10 @@ class SessionCallbackHandler(OpenInferenceTracer):
                 return
             live = self._identify(run)
             self._start_span(run, live)
+            self._starting.run_id = run.id
             for stale in self.live_runs.overdue():
                 forget_run(self, stale.run_id)
+                stale.release()
         except Exception as error:
             self.live_runs.remove(run.id)
             self._met(error, run, "start")
@@ -126,24 +147,35 @@ class SessionCallbackHandler(OpenInferenceTracer):
             self._met(error, run, "end")
         finally:
             detach(token)
+            if live is not None:
+                live.release()
 
     def _told_again(self, run: Run, known: LiveRun) -> None:
-        if self._discovery.is_same(known, metadata_of(run)):
+        # LangChain's second telling follows the first at once, in the same place, with the same metadata.
+        is_repeat = self._starting.run_id == run.id and get_current() is known.ambient
+        if is_repeat and self._discovery.is_same(known, metadata_of(run)):
             known.repeats += 1
             return
         # Two runs with one id: nobody can tell whose the children are, so they look for their own ids.
         self.live_runs.remove(run.id)
         self._reports.once(
-            "run id", logging.WARNING, "run id %s of %r is given to two runs at once", run.id, run.name
+            "run id",
+            logging.WARNING,
+            "run id %s of %r is given to two runs at once",
+            run.id,
+            self._reports.name_of(run.name),
         )
 
     def _identify(self, run: Run) -> LiveRun:
         parent = self.live_runs.get(run.parent_run_id)
         try:
-            live = self._discovery.identify(run.id, run.name, metadata_of(run), parent)
+            live = self._discovery.identify(run.id, run.name, metadata_of(run), parent, run.parent_run_id)
         except Exception as error:
             self._met(error, run, "identify")
-            live = LiveRun(run.id, parent)
+            if parent is not None and self._policy.nested == "root":
+                live = LiveRun.like(parent, run.id)
+            else:
+                live = LiveRun(run.id, parent)
         self.live_runs.add(live)
         return live
 
@@ -173,9 +205,10 @@ class SessionCallbackHandler(OpenInferenceTracer):
         if span is None:
             return
         span.expect(self._attributes(live))
-        if live.secrets:
-            span.conceal(live.secrets)
-            run.extra = {**run.extra, "metadata": self._discovery.conceal(metadata_of(run), live.secrets)}
+        if self._policy.pseudonymize is not None:
+            given = metadata_of(run)
+            run.extra = {**run.extra, "metadata": {}}  # should the next line fail, nothing is told
+            run.extra["metadata"] = self._discovery.conceal(given, live.secrets)
 
     def _attributes(self, live: LiveRun) -> Mapping[str, str]:
         if self._policy.conversation_id and SESSION_ID in live.ids:
@@ -187,3 +220,19 @@ class SessionCallbackHandler(OpenInferenceTracer):
         self._reports.error(run.name, doing, error)
         if self.raise_error:
             raise error
+
+
+class _Starting(local):
+    """The run whose start was last told in this thread."""
+
+    run_id: UUID | None = None
+
+
+def _presentable(error: BaseException) -> BaseException:
+    """Return the error, or one in its place if it cannot even be printed: its run has to end all the same."""
+    try:
+        str(error)
+        repr(error)
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}, which fails to describe itself")
+    return error

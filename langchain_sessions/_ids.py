@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 import unicodedata
+from typing import cast
 from uuid import UUID
 
 DEFAULT_MAX_LENGTH = 200
@@ -22,10 +23,9 @@ _DIGEST_CHARACTERS = 40
 
 _PSEUDONYM = re.compile(rf"anon-[0-9a-f]{{{_DIGEST_CHARACTERS}}}")
 
-_REMOVED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories that no id keeps: controls, invisible format characters, lone surrogates (which UTF-8,
-hence OTLP, cannot carry), line and paragraph separators. Spaces (Zs) stay inside an id: without them
-"ab c" and "a bc" would be one conversation."""
+_REMOVED_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Unicode categories that no id keeps: controls, invisible format characters, line and paragraph separators.
+Spaces (Zs) stay inside an id: without them "ab c" and "a bc" would be one conversation."""
 
 _TEXTS_OF_NOTHING = frozenset({"none", "null", "nil", "undefined", "nan", "[object object]"})
 """What `str(None)`, `String(undefined)` and their like leave behind. Accepted as an id, one of them would
@@ -77,13 +77,14 @@ def text_of(value: object) -> str:
     Raises:
         InvalidSessionIdError: If the value's type is not acceptable.
     """
-    if isinstance(value, str):
-        return str.__str__(value)  # a StrEnum or a callable str subclass must not have its own say
-    if isinstance(value, UUID):
-        return UUID.__str__(value)
-    if isinstance(value, int) and not isinstance(value, bool):
+    kind = type(value)  # not isinstance(), which believes the proxies that claim to be something else
+    if issubclass(kind, str):
+        return str.__str__(cast("str", value))  # a StrEnum or a callable str must not have its own say
+    if issubclass(kind, UUID):
+        return UUID.__str__(cast("UUID", value))
+    if issubclass(kind, int) and not issubclass(kind, bool):
         try:
-            return int.__repr__(value)
+            return int.__repr__(cast("int", value))
         except ValueError:  # Python refuses to print very large ints, see sys.set_int_max_str_digits
             msg = f"an id must be {_ACCEPTED}; got an int too large to print"
             raise InvalidSessionIdError(msg) from None
@@ -113,8 +114,11 @@ def pseudonym(text: str, key: bytes) -> str:
 def _clean(text: str) -> str:
     if text.isascii() and text.isprintable():  # the everyday id: nothing to remove or to compose
         return text.strip()
-    kept = "".join(c for c in text if unicodedata.category(c) not in _REMOVED_CATEGORIES)
-    return unicodedata.normalize("NFC", kept).strip()
+    if not text.isprintable():  # the quick test: what is removed is not printable
+        # A lone surrogate cannot be sent in UTF-8, hence in OTLP; its escape keeps the id different.
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        text = "".join(c for c in text if unicodedata.category(c) not in _REMOVED_CATEGORIES)
+    return unicodedata.normalize("NFC", text).strip()
 
 
 def _shorten(text: str, max_length: int) -> str:
@@ -126,7 +130,14 @@ def _shorten(text: str, max_length: int) -> str:
 def _shown(value: object) -> str:
     """Show a refused value briefly; a value whose repr fails or is long is shown by its type alone."""
     kind = type(value).__name__
-    if not isinstance(value, str | int | float | bytes | type(None)):
+    if type(value) not in (
+        str,
+        bool,
+        int,
+        float,
+        bytes,
+        type(None),
+    ):  # a subclass may do anything in its repr
         return f"a {kind}"
     shown = repr(value)
     return f"{kind} {shown}" if len(shown) <= 60 else f"{kind} {shown[:57]}..."

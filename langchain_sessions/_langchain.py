@@ -38,20 +38,25 @@ def starting_config() -> Mapping[str, Any] | None:
     LangChain's own code.
 
     Returns:
-        The config in force (bindings and inherited values merged in), or None if it cannot be seen: runs
-        started by hand, or in a task of its own (`abatch` of a chain, a completion model's `ainvoke`).
+        The config in force (bindings and inherited values merged in), empty if there is none: a run started
+        by hand. None if it cannot be seen: LangChain starts some runs in a task of their own (`abatch` of a
+        chain, a completion model's `ainvoke`), or several from one list of configs (its `batch`).
     """
     frame: FrameType | None = inspect.currentframe()
     while frame is not None:
-        module = cast("str", frame.f_globals.get("__name__", ""))
+        name: object = frame.f_globals.get("__name__")
+        module = name if isinstance(name, str) else ""
         if not module.startswith(_CALLBACK_PACKAGES):
-            if module.partition(".")[0] not in _RUNNABLE_PACKAGES:
-                return None
+            package = module.partition(".")[0]
+            if package not in _RUNNABLE_PACKAGES:
+                return None if package == "asyncio" else {}
             if "config" in (local := frame.f_locals):
                 config = local["config"]
-                return cast("Mapping[str, Any]", config) if isinstance(config, Mapping) else None
+                if isinstance(config, Mapping):
+                    return cast("Mapping[str, Any]", config)
+                return {} if config is None else None
         frame = frame.f_back
-    return None
+    return {}
 
 
 def body_config(run_id: UUID) -> Mapping[str, Any] | None:

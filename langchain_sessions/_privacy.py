@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 MIN_SCRUBBED_CHARACTERS = 6
-"""Raw ids shorter than this are replaced where they are a whole value, not inside text: in "42 apples" the
-user's 42 is not the id."""
+"""Shorter raw ids are replaced where they are a whole value, also in JSON, but not inside text: in
+"42 apples" the user's 42 is not the id."""
+
+MAX_SCRUBBED_CHARACTERS = 1_000
+"""Longer raw ids are replaced as whole values only, since each is looked for in every text recorded."""
 
 _Value = TypeVar("_Value")
 
@@ -29,42 +30,39 @@ def scrub(value: _Value, secrets: Mapping[str, str]) -> _Value:
 
 
 def _scrub(value: Any, secrets: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        if (replacement := secrets.get(value)) is not None:
-            return replacement
-        return _scrub_text(value, secrets)
-    if isinstance(value, Mapping):
+    kind: type[Any] = type(value)  # not isinstance(), which believes proxies
+    if issubclass(kind, str):
+        return _scrub_text(str.__str__(value), secrets)
+    if issubclass(kind, Mapping):
         mapping = cast("Mapping[Any, Any]", value)
         return {_scrub(key, secrets): _scrub(item, secrets) for key, item in mapping.items()}
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+    if issubclass(kind, Sequence) and not issubclass(kind, bytes | bytearray):
         return [_scrub(item, secrets) for item in cast("Sequence[Any]", value)]
-    if isinstance(value, bool | float) or value is None:
+    if issubclass(kind, bool | float) or value is None:
         return value
     return secrets.get(str(value), value)
 
 
 def _scrub_text(text: str, secrets: Mapping[str, str]) -> str:
-    pattern = _pattern(frozenset(secrets))
-    if pattern is None:
-        return text
-    return pattern.sub(lambda found: _pseudonym_of(found.group(), secrets), text)
+    if (whole := secrets.get(text)) is not None:
+        return whole
+    for raw in sorted(secrets, key=len, reverse=True):  # an id may be part of another
+        if len(raw) <= MAX_SCRUBBED_CHARACTERS:
+            for form, replacement in _forms(raw, secrets[raw]):
+                text = text.replace(form, replacement)
+    return text
 
 
-def _pseudonym_of(found: str, secrets: Mapping[str, str]) -> str:
-    return secrets.get(found) or secrets[json.loads(f'"{found}"')]
-
-
-@lru_cache(maxsize=512)
-def _pattern(raw_ids: frozenset[str]) -> re.Pattern[str] | None:
-    """Compile what finds raw ids in text, as they are and as JSON writes them."""
-    forms = {
-        form for raw in raw_ids if len(raw) >= MIN_SCRUBBED_CHARACTERS for form in (raw, *_json_forms(raw))
-    }
-    if not forms:
-        return None
-    longest_first = sorted(forms, key=len, reverse=True)
-    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)")
-
-
-def _json_forms(raw: str) -> tuple[str, str]:
-    return json.dumps(raw)[1:-1], json.dumps(raw, ensure_ascii=False)[1:-1]
+def _forms(raw: str, replacement: str) -> Iterator[tuple[str, str]]:
+    """Yield what a raw id looks like in text, in JSON, and in JSON inside JSON, as tool calls have it."""
+    for ascii_only in (False, True):
+        in_json = json.dumps(raw, ensure_ascii=ascii_only)
+        nested = json.dumps(in_json, ensure_ascii=ascii_only)[1:-1]
+        if len(raw) < MIN_SCRUBBED_CHARACTERS:
+            yield in_json, f'"{replacement}"'
+            yield nested, f'\\"{replacement}\\"'
+        else:
+            yield in_json[1:-1], replacement
+            yield nested[2:-2], replacement
+    if len(raw) >= MIN_SCRUBBED_CHARACTERS:
+        yield raw, replacement

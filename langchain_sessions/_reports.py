@@ -16,14 +16,19 @@ MAX_CAUSES = 1_000
 class Reports:
     """Logs a cause when it first appears, and counts our own errors.
 
-    The lock guards the set of causes and the counter; logging happens outside it, because a logging handler
-    is foreign code.
+    With `is_private` it says neither names nor texts that could hold an id. The lock guards the set of causes
+    and the counter; logging happens outside it, because a logging handler is foreign code.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_private: bool = False) -> None:
+        self._is_private = is_private
         self._causes: set[Hashable] = set()
         self._lock = Lock()
         self.error_count = 0
+
+    def name_of(self, run_name: str) -> str:
+        """Return how a log may call a run: a name may hold an id that is to be hidden."""
+        return "(hidden)" if self._is_private else run_name
 
     def once(self, cause: Hashable, level: int, message: str, *arguments: object) -> None:
         """Log `message % arguments` unless the same cause was reported before."""
@@ -36,11 +41,12 @@ class Reports:
             self.error_count += 1
         if self._is_new(("error", doing, type(error))):
             logger.error(
-                "langchain_sessions could not %s the span of run %r; the application goes on. "
+                "langchain_sessions could not %s the span of run %r (%s); the application goes on. "
                 "Further errors of this kind are counted (SessionCallbackHandler.error_count), not logged.",
                 doing,
-                run_name,
-                exc_info=error,
+                self.name_of(run_name),
+                type(error).__name__,
+                exc_info=None if self._is_private else error,
             )
 
     def _is_new(self, cause: Hashable) -> bool:

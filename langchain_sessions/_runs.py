@@ -48,6 +48,10 @@ class IdentifiedSpan(Protocol):
         """Write the ids now, and again just before the span ends."""
         ...
 
+    def conceal(self, secrets: Mapping[str, str]) -> None:
+        """Replace these raw ids by their pseudonyms in everything written from now on."""
+        ...
+
 
 class LiveRun:
     """One run between its start and its end.
@@ -58,6 +62,10 @@ class LiveRun:
         ids: Attribute name (`session.id`, `user.id`) to id. Replaced, never changed in place: a child shares
             its parent's mapping.
         given: The raw values of the policy's keys in the run's metadata.
+        configured: What the run's `configurable` held under these keys when it started; None if the run did
+            not have to look there, or could not.
+        is_provisional: Whether the ids are those of the surroundings for want of a look at `configurable`,
+            which would outrank them. The first run inside settles it.
         secrets: With pseudonymization: raw text to pseudonym, for every id met in this run and around it.
         span: Set once the span has started; stays None when tracing is suppressed.
         end_context: What OpenInference may read from the OpenTelemetry context when the span ends.
@@ -69,12 +77,13 @@ class LiveRun:
 
     __slots__ = (
         "_below",
-        "_secrets_below",
         "ambient",
+        "configured",
         "end_context",
         "ended",
         "given",
         "ids",
+        "is_provisional",
         "parent",
         "repeats",
         "run_id",
@@ -96,6 +105,8 @@ class LiveRun:
         self.parent = parent
         self.ids = ids
         self.given = given
+        self.configured: Mapping[str, object] | None = None
+        self.is_provisional = False
         self.secrets = secrets
         self.span: IdentifiedSpan | None = None
         self.end_context: Context = Context()
@@ -103,36 +114,51 @@ class LiveRun:
         self.started = monotonic()
         self.ended = False
         self.repeats = 0
-        self._below: dict[str, str | Literal[Several.SEVERAL]] | None = None
-        self._secrets_below: dict[str, str] = {}
+        self._below: dict[str, str | Literal[Several.SEVERAL]] = {}
 
-    def claim(self, ids: Mapping[str, str], secrets: Mapping[str, str] = NO_IDS) -> None:
-        """Take ids found after the start; ids that the run already has stay."""
-        missing = {name: id_ for name, id_ in ids.items() if name not in self.ids}
-        if not missing:
-            return
-        self.ids = {**self.ids, **missing}
-        self.secrets = {**self.secrets, **secrets} if secrets else self.secrets
+    @classmethod
+    def like(cls, parent: LiveRun, run_id: UUID) -> LiveRun:
+        """Return a run that has all its parent has."""
+        run = cls(run_id, parent, ids=parent.ids, given=parent.given, secrets=parent.secrets)
+        run.configured = parent.configured
+        return run
+
+    def claim(self, ids: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+        """Take ids found after the start, instead of provisional ones; others that the run has stay."""
+        new = {name: id_ for name, id_ in ids.items() if self.is_provisional or name not in self.ids}
+        if secrets:
+            self.learn(secrets)
+        if new:
+            self.ids = {**self.ids, **new}
+            if self.span is not None:
+                self.span.identify(self.ids)
+            self.tell_ancestors(new, secrets)
+
+    def learn(self, secrets: Mapping[str, str]) -> None:
+        """Conceal more raw ids than were known at the start."""
+        self.secrets = {**self.secrets, **secrets}
         if self.span is not None:
-            self.span.identify(self.ids)
-        self.tell_ancestors(missing, secrets)
+            self.span.conceal(self.secrets)
 
-    def tell_ancestors(self, ids: Mapping[str, str], secrets: Mapping[str, str] = NO_IDS) -> None:
+    def tell_ancestors(
+        self, ids: Mapping[str, str | Literal[Several.SEVERAL]], secrets: Mapping[str, str] = NO_IDS
+    ) -> None:
         """Let the open ancestors know which ids were found below them; see `adopt`."""
         ancestor = self.parent
-        while ancestor is not None:
+        while ancestor is not None and not ancestor.ended:
             ancestor.note_below(ids, secrets)
             ancestor = ancestor.parent
 
-    def note_below(self, ids: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+    def note_below(
+        self, ids: Mapping[str, str | Literal[Several.SEVERAL]], secrets: Mapping[str, str]
+    ) -> None:
         """Remember ids that were found in a run inside this one."""
         with _below_lock:
-            if self._below is None:
-                self._below = {}
             for name, id_ in ids.items():
                 if self._below.setdefault(name, id_) != id_:
                     self._below[name] = Several.SEVERAL
-            self._secrets_below.update(secrets)
+            if secrets:
+                self.learn(secrets)
 
     def adopt(self) -> None:
         """At the end: a run without an id takes the one found below it, if there was exactly one.
@@ -140,19 +166,23 @@ class LiveRun:
         Earlier would be a guess: a run that serves two conversations (a batch job) belongs to neither. A user
         found in another session is not this run's.
         """
-        if self._below is None:
-            return
-        if self._secrets_below:
-            self.secrets = {**self._secrets_below, **self.secrets}
         session = self._below.get(SESSION_ID, self.ids.get(SESSION_ID))
         if session is Several.SEVERAL or session != self.ids.get(SESSION_ID, session):
             return
         found = {name: id_ for name, id_ in self._below.items() if id_ is not Several.SEVERAL}
-        self.ids = {**found, **self.ids}
+        if found:
+            self.ids = {**found, **self.ids}
+
+    def release(self) -> None:
+        """Let go of everything but the fact that the run has ended: a child may hold on to it for long."""
+        self.ended = True
+        self.parent = self.span = None
+        self.secrets = NO_IDS
+        self.ambient = self.end_context = Context()
 
 
 _below_lock = Lock()
-"""Guards every run's `_below`: children of one run may start in several threads. Held for a few dictionary
+"""Guards what is found below a run: its children may start in several threads. Held for a few dictionary
 operations, and only by runs that found an id which their parent does not have."""
 
 
@@ -187,10 +217,7 @@ class LiveRuns:
 
     def remove(self, run_id: UUID) -> LiveRun | None:
         """Remove and return a run that ends, or None if it is not known (any more)."""
-        run = self._runs.pop(run_id, None)
-        if run is not None:
-            run.ended = True
-        return run
+        return self._runs.pop(run_id, None)
 
     def overdue(self) -> Iterator[LiveRun]:
         """Remove and yield the oldest runs, as long as there are too many or they are too old."""

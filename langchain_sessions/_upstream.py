@@ -52,10 +52,12 @@ _SPAN_KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
 
 _CONTEXT_TEXTS: Final = (
     SpanAttributes.METADATA,
+    SpanAttributes.TAG_TAGS,
     SpanAttributes.LLM_PROMPT_TEMPLATE,
+    SpanAttributes.LLM_PROMPT_TEMPLATE_VERSION,
     SpanAttributes.LLM_PROMPT_TEMPLATE_VARIABLES,
 )
-"""What else OpenInference copies from the context to a span, as text."""
+"""What else OpenInference copies from the context to a span."""
 
 
 class SessionSpan(OpenInferenceSpan):
@@ -71,13 +73,17 @@ class SessionSpan(OpenInferenceSpan):
         self._self_sdk_span = wrapped
         self._self_trace_config = config
         self._self_masks = masks
+        self._self_kind: AttributeValue | None = None
         self._self_recorded: BaseException | None = None
         self._self_ids: Mapping[str, str] = NO_IDS
         self._self_secrets: Mapping[str, str] = NO_IDS
 
     def conceal(self, secrets: Mapping[str, str]) -> None:
-        """Replace these raw ids by their pseudonyms in everything written from now on."""
+        """Replace these raw ids by their pseudonyms in the name, and in everything written from now on."""
         self._self_secrets = secrets
+        name = getattr(self._self_sdk_span, "name", None)
+        if secrets and isinstance(name, str) and (hidden := scrub(name, secrets)) != name:
+            self._self_sdk_span.update_name(hidden)
 
     def identify(self, ids: Mapping[str, str]) -> None:
         """Write the ids now, and again when the span ends."""
@@ -90,8 +96,11 @@ class SessionSpan(OpenInferenceSpan):
 
     def set_attribute(self, key: str, value: AttributeValue | Callable[[], AttributeValue]) -> None:
         """Set an attribute as OpenInference does, but leave ids alone."""
-        if key not in _IDS:
-            super().set_attribute(key, self._plain(value))
+        if key in _IDS:
+            return
+        if key == _SPAN_KIND and not callable(value):
+            self._self_kind = value
+        super().set_attribute(key, self._plain(value))
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Set attributes as OpenInference does, all in one call of the SDK, but leave ids alone."""
@@ -110,7 +119,7 @@ class SessionSpan(OpenInferenceSpan):
             if plain is not None:
                 ready[key] = plain
         if _SPAN_KIND in ready:
-            super().set_attribute(_SPAN_KIND, ready.pop(_SPAN_KIND))  # kept aside, so that it is not evicted
+            self.set_attribute(_SPAN_KIND, ready.pop(_SPAN_KIND))  # kept aside, so that it is not evicted
         self._self_sdk_span.set_attributes(ready)
 
     def record_exception(
@@ -147,12 +156,15 @@ class SessionSpan(OpenInferenceSpan):
 
     def end(self, end_time: int | None = None) -> None:
         """Write the ids once more, then end the span."""
+        if self._self_kind is not None:  # before the ids, which have to be the newest
+            self._self_sdk_span.set_attribute(_SPAN_KIND, self._self_kind)
         self._write_ids()
         super().end(end_time)
 
     def _plain(self, value: Any) -> Any:
         if not isinstance(value, str):
-            return value
+            is_sequence = isinstance(value, list | tuple)
+            return scrub(cast("Any", value), self._self_secrets) if is_sequence else value
         # A message's text is a str that can be called, and OpenInference calls what can be called: a
         # deprecation warning in the user's process for every answer.
         text = value if type(value) is str else str.__str__(value)
@@ -161,10 +173,23 @@ class SessionSpan(OpenInferenceSpan):
     def _write_ids(self) -> None:
         if not self._self_ids or not self.is_recording():
             return
-        for name, id_ in self._self_ids.items():
-            masked = self._self_trace_config.mask(name, id_) if self._self_masks else id_
-            if masked is not None:
+        ids = dict(self._self_ids)
+        session = ids.pop(SESSION_ID, None)
+        if (
+            session is not None
+            and self._self_masks
+            and self._self_trace_config.mask(SESSION_ID, session) is None
+        ):
+            session = None
+            ids.pop(GEN_AI_CONVERSATION_ID, None)
+        for name, id_ in ids.items():
+            if (masked := self._masked(name, id_)) is not None:
                 self._self_sdk_span.set_attribute(name, masked)
+        if session is not None:
+            self._self_sdk_span.set_attribute(SESSION_ID, session)  # the last: the SDK drops the oldest
+
+    def _masked(self, name: str, id_: str) -> AttributeValue | None:
+        return self._self_trace_config.mask(name, id_) if self._self_masks else id_
 
 
 class EventRecorder:

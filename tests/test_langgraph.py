@@ -22,6 +22,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph  # pyright: ignore[reportMissingTypeStubs] -- it is typed
 from langgraph.types import Command, Send, interrupt
+from openinference.instrumentation import using_attributes
 from openinference.semconv.trace import SpanAttributes
 from opentelemetry.trace import StatusCode
 
@@ -29,7 +30,7 @@ from langchain_sessions import SessionCallbackHandler, SessionPolicy, session, s
 from langchain_sessions.demo._model import OfflineChatModel
 from langchain_sessions.demo._tools import demo_tools
 from tests.support import runnables
-from tests.support.traces import SESSION_ID, Traces, attribute
+from tests.support.traces import SESSION_ID, USER_ID, Traces, attribute
 
 if TYPE_CHECKING:
     from langchain_core.prompt_values import PromptValue
@@ -527,6 +528,23 @@ def test_a_stream_begun_in_a_session_stays_in_it(
         assert list(chunks) == [{"later": {"said": ["fine"]}}]
 
     assert turns(traces) == [(LATER, {"a"})]
+
+
+@pytest.mark.parametrize("id_", ["a", None])
+def test_a_user_that_its_consumer_names_is_not_the_graphs(
+    id_: str | None, handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """No span takes the user who surrounds the reader, and what ends there takes nothing else, either."""
+    chunks = build(close=close, later=answer).stream(HI, thread(handler, id_))
+    next(chunks)
+    with using_attributes(session_id="other", user_id="eve", tags=["theirs"], metadata={"theirs": True}):
+        assert list(chunks) == [{"later": {"said": ["fine"]}}]
+
+    assert turns(traces) == [(LATER, {id_})]
+    assert {attribute(span, USER_ID) for span in traces} == {None}
+    graph = traces.named("LangGraph")
+    assert attribute(graph, SpanAttributes.TAG_TAGS) is None
+    assert "theirs" not in str(attribute(graph, SpanAttributes.METADATA))
 
 
 def test_interleaved_streams_keep_their_threads(handler: SessionCallbackHandler, traces: Traces) -> None:

@@ -15,8 +15,8 @@ import langchain_sessions
 PACKAGE = Path(langchain_sessions.__file__).parent
 
 LAYERS = (
-    ("_ids", "_reports", "_langchain"),
-    ("_policy", "_privacy", "_runs"),
+    ("_blocks", "_ids", "_langchain", "_privacy", "_reports"),
+    ("_policy", "_runs"),
     ("_upstream",),
     ("_context", "_discovery"),
     ("_handler",),
