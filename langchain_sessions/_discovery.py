@@ -32,6 +32,7 @@ _NOT_AN_ID: Final = "[not an id]"
 
 _NOWHERE: Final = Context()
 _ABSENT: Final = object()
+"""No such key. A key that holds None says that there is no id, which is not the same."""
 
 
 class Kind(NamedTuple):
@@ -67,7 +68,7 @@ class Discovery:
             parent: The enclosing run, if it is live and ours.
             parent_run_id: LangChain's id of the enclosing run, if there is one, whoever traces it.
         """
-        given = tuple(map(metadata.get, self._keys))
+        given = tuple([metadata.get(key, _ABSENT) for key in self._keys])
         if parent is not None:
             self._settle(parent, run_name)
             if self._only_inherits(given, parent):
@@ -92,7 +93,7 @@ class Discovery:
 
     def is_same(self, run: LiveRun, metadata: Mapping[str, Any]) -> bool:
         """Whether a start event is of this very run, and not of another that was given the same run id."""
-        return all(a is metadata.get(key) for key, a in zip(self._keys, run.given, strict=True))
+        return all(a is metadata.get(key, _ABSENT) for key, a in zip(self._keys, run.given, strict=True))
 
     def conceal(self, metadata: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
         """Return a copy of a run's metadata without raw ids."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
 from typing import Any, TypeVar, cast
 
 MIN_SCRUBBED_CHARACTERS = 6
@@ -30,17 +31,20 @@ def scrub(value: _Value, secrets: Mapping[str, str]) -> _Value:
 
 
 def _scrub(value: Any, secrets: Mapping[str, str]) -> Any:
-    kind: type[Any] = type(value)  # not isinstance(), which believes proxies
-    if issubclass(kind, str):
+    if _is(value, str):
         return _scrub_text(str.__str__(value), secrets)
-    if issubclass(kind, Mapping):
+    if _is(value, Mapping):
         mapping = cast("Mapping[Any, Any]", value)
         return {_scrub(key, secrets): _scrub(item, secrets) for key, item in mapping.items()}
-    if issubclass(kind, Sequence) and not issubclass(kind, bytes | bytearray):
+    if _is(value, Sequence) and not _is(value, bytes | bytearray):
         return [_scrub(item, secrets) for item in cast("Sequence[Any]", value)]
-    if issubclass(kind, bool | float) or value is None:
+    if _is(value, bool | float) or value is None:
         return value
     return secrets.get(str(value), value)
+
+
+def _is(value: object, kind: type | UnionType) -> bool:
+    return issubclass(type(value), kind)  # not isinstance(), which believes proxies
 
 
 def _scrub_text(text: str, secrets: Mapping[str, str]) -> str:

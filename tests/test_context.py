@@ -169,6 +169,19 @@ def test_a_run_is_closer_than_the_block_around_it(handler: SessionCallbackHandle
     assert result == ["of the run", "inside"]
 
 
+def test_a_block_in_a_body_is_closer_also_with_an_id_from_around(handler: SessionCallbackHandler) -> None:
+    """Whether a block was opened inside a run is a matter of the block, not of its id."""
+
+    def body(_: object) -> list[str | None]:
+        with session("around"):
+            inner = current_session_id()
+        return [current_session_id(), inner]
+
+    with session("around"):
+        config: Any = {"callbacks": [handler], "metadata": {"session_id": "of the run"}}
+        assert RunnableLambda(body).invoke("x", config) == ["of the run", "around"]
+
+
 def test_the_current_id_is_known_in_tools_threads_and_tasks(handler: SessionCallbackHandler) -> None:
     """LangChain's context-keeping executor and asyncio's tasks pass the id on."""
 
@@ -210,6 +223,7 @@ def test_session_config_serves_handlers_and_checkpointers(
 def test_session_config_keeps_a_thread_of_its_own_and_refuses_a_second_id() -> None:
     """A checkpointer's thread may differ from the session; two session ids may not."""
     assert session_config("abc", configurable={"thread_id": "t"}).get("configurable") == {"thread_id": "t"}
+    assert session_config(42, metadata={"session_id": 42}).get("metadata") == {"session_id": 42}
     with pytest.raises(ValueError, match="session_id is given twice, and metadata holds another"):
         session_config("abc", metadata={"session_id": "xyz"})
     with pytest.raises(ValueError, match="user_id is given twice"):
@@ -222,6 +236,8 @@ def test_policies_apply_outside_of_handlers_too() -> None:
     with session("ada@example.org", policy=policy) as id_:
         assert id_.startswith("anon-")
         assert current_session_id() == id_
+    with session("x" * 500, policy=SessionPolicy(max_length=1_000)):
+        assert current_session_id() == "x" * 500
     config = session_config("x" * 500, policy=policy)
     assert len(config.get("configurable", {})["thread_id"]) == 64
 

@@ -279,14 +279,15 @@ def test_the_id_survives_a_prompt_of_150_messages(handler: SessionCallbackHandle
     assert attribute(span, SpanAttributes.OPENINFERENCE_SPAN_KIND) == "LLM"
 
 
-@pytest.mark.parametrize("limit", [3, 8, 20])
+@pytest.mark.parametrize("limit", [2, 3, 8, 20])
 def test_the_id_survives_a_tight_attribute_limit(limit: int) -> None:
-    """Also when the application allows a span only a few attributes."""
+    """Also when the application allows a span only a few attributes, and there are more ids to write."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(span_limits=SpanLimits(max_span_attributes=limit), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    handler = SessionCallbackHandler(tracer_provider=provider)
-    runnables.chain().invoke(QUESTION, config(handler, session_id="abc"))
+    policy = SessionPolicy(conversation_id=True)
+    handler = SessionCallbackHandler(tracer_provider=provider, policy=policy)
+    runnables.chain().invoke(QUESTION, config(handler, session_id="abc", user_id="ada"))
     assert [attribute(span, SESSION_ID) for span in exporter.get_finished_spans()] == ["abc"] * 4
 
 
@@ -329,9 +330,11 @@ def test_a_config_that_masks_ids_is_obeyed(make_handler: MakeHandler, traces: Tr
         def mask(self, key: str, value: Any, **options: Any) -> Any:
             return None if key == SESSION_ID else super().mask(key, value, **options)
 
-    runnables.chain().invoke(QUESTION, config(make_handler(config=NoIds()), session_id="abc"))
+    policy = SessionPolicy(conversation_id=True)
+    runnables.chain().invoke(QUESTION, config(make_handler(config=NoIds(), policy=policy), session_id="abc"))
     assert traces.sessions() == [None] * 4
     assert {id_ for _, id_ in traces.sampler.sessions} == {None}
+    assert not any("abc" in str({**(span.attributes or {}), "metadata": ""}) for span in traces)
 
 
 def test_attributes_of_the_surrounding_context_are_those_of_the_start(

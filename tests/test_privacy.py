@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.runnables import RunnableConfig, RunnableLambda
-from openinference.instrumentation import using_metadata
+from openinference.instrumentation import using_attributes, using_metadata
 from openinference.semconv.trace import SpanAttributes
 
 from langchain_sessions import SessionCallbackHandler, SessionPolicy, session
@@ -137,8 +138,6 @@ def test_a_late_id_is_hidden_in_the_runs_that_knew_nothing_of_it(
         ]
         await runnables.chain().abatch([QUESTION] * 2, configs)
 
-    import asyncio
-
     asyncio.run(answer())
     assert not [span for span in traces if ADA in everything(span) or BOB in everything(span)]
     assert set(traces.sessions()) == {HIDDEN_ADA, POLICY.canonical(BOB)}
@@ -189,3 +188,138 @@ def test_scrubbing_keeps_what_is_not_an_id() -> None:
     }
     assert scrub("7 days", secrets) == "7 days"
     assert scrub("anything", {}) == "anything"
+
+
+# --- where raw ids used to slip through -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", [f"I am\n{ADA}", f"x_{ADA}_y", f"user{ADA}", f"<{ADA}>", json.dumps({"email": ADA}), repr([ADA])]
+)
+def test_a_raw_id_is_hidden_in_any_text(text: str, handler: SessionCallbackHandler, traces: Traces) -> None:
+    """Whatever stands beside it: escaped line breaks, quotes, letters."""
+
+    def fail(value: object) -> None:
+        raise ValueError(value)
+
+    chain = RunnableLambda(lambda value: {"said": value}) | RunnableLambda(fail)
+    with pytest.raises(ValueError, match="said"):
+        chain.invoke({"question": text}, {"callbacks": [handler], "metadata": {"session_id": ADA}})
+    assert len(traces.ended) == 3
+    assert not [span for span in traces if ADA in everything(span)]
+
+
+@pytest.mark.parametrize("raw", ["zoé@example.org", "CORP\\ada-lovelace", 'the "first" one'])
+def test_a_raw_id_is_hidden_in_json_inside_json(
+    raw: str, handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """As in the arguments of tool calls, which are JSON in a message that becomes JSON."""
+    for ascii_only in (True, False):
+        value = {"arguments": json.dumps({"user": raw}, ensure_ascii=ascii_only), "user": raw}
+        RunnableLambda(lambda given: given).invoke(
+            {"call": value, "more": 1}, {"callbacks": [handler], "metadata": {"session_id": raw}}
+        )
+    for span in traces:
+        recorded = json.loads(str(attribute(span, SpanAttributes.INPUT_VALUE)))["call"]
+        hidden = POLICY.canonical(raw)
+        assert (recorded["user"], json.loads(recorded["arguments"])) == (hidden, {"user": hidden})
+
+
+@pytest.mark.parametrize("value", [{"email": ADA}, [ADA], ADA.encode(), 5551234567.0])
+def test_what_is_no_id_is_hidden_under_an_ids_key(
+    value: object, handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """A value that was refused may still be personal."""
+    runnables.chat_model().invoke("hi", {"callbacks": [handler], "metadata": {"session_id": value}})
+    metadata = json.loads(str(attribute(traces.ended[0], SpanAttributes.METADATA)))
+    assert metadata["session_id"] == "[not an id]"
+
+
+def test_a_late_id_is_hidden_in_what_was_recorded_before(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """In the name of the span, and in the exception that ends it."""
+
+    async def fail() -> None:
+        def fails(_: object) -> None:
+            raise ValueError(ADA)
+
+        config = RunnableConfig(
+            callbacks=[handler], configurable={"thread_id": ADA}, run_name=f"chat of {ADA}"
+        )
+        with pytest.raises(ValueError, match="ada"):
+            await (RunnableLambda(str) | RunnableLambda(fails)).abatch(["x"], [config])
+
+    asyncio.run(fail())
+    assert f"chat of {HIDDEN_ADA}" in traces.names()
+    assert not [span for span in traces if ADA in everything(span)]
+
+
+def test_a_runs_name_is_not_logged(
+    handler: SessionCallbackHandler, traces: Traces, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may hold the id, before anybody knows that it is one."""
+    caplog.set_level(logging.DEBUG, "langchain_sessions")
+    handler.raise_error = False
+    config = RunnableConfig(
+        callbacks=[handler], metadata={"session_id": [ADA], "thread_id": ADA}, run_name=f"chat of {ADA}"
+    )
+    runnables.chat_model().invoke("hi", config)
+    handler._reports.error(f"chat of {ADA}", "start", ValueError(ADA))
+    assert len(caplog.records) == 2
+    assert ADA not in caplog.text
+    assert traces.sessions() == [HIDDEN_ADA]
+
+
+def test_tags_and_prompt_templates_of_the_context_are_hidden(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """Whatever `using_attributes` puts on spans passes the filter, lists included."""
+    with using_attributes(
+        tags=[ADA, "other"], prompt_template=f"Hi {ADA}", prompt_template_version=ADA, user_id=ADA
+    ):
+        runnables.chain().invoke({"q": "hi"}, {"callbacks": [handler], "metadata": {"session_id": ADA}})
+    assert attribute(traces.ended[0], SpanAttributes.TAG_TAGS) == (HIDDEN_ADA, "other")
+    assert not [span for span in traces if ADA in everything(span)]
+
+
+def test_metadata_that_cannot_be_concealed_is_not_recorded(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """Rather nothing than a raw id."""
+
+    class Hostile:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    handler.raise_error = False
+    runnables.chat_model().invoke(
+        "hi", {"callbacks": [handler], "metadata": {"session_id": "ada", "odd": Hostile()}}
+    )
+    assert traces.sessions() == [POLICY.canonical("ada")]
+    assert attribute(traces.ended[0], SpanAttributes.METADATA) is None
+    assert handler.error_count == 1
+
+
+def test_an_outranked_id_is_hidden_in_content_too(handler: SessionCallbackHandler, traces: Traces) -> None:
+    """Raw ids are looked for in every place that could have given one."""
+    with session(BOB):
+        runnables.chat_model().invoke(
+            f"{ADA}, {BOB} and carol@example.org",
+            {
+                "callbacks": [handler],
+                "metadata": {"session_id": ADA},
+                "configurable": {"thread_id": "carol@example.org"},
+            },
+        )
+    (span,) = traces
+    assert not [raw for raw in (ADA, BOB, "carol@example.org") if raw in everything(span)]
+
+
+def test_a_huge_id_is_hidden_where_it_is_an_id(handler: SessionCallbackHandler, traces: Traces) -> None:
+    """Text is not searched for ids of more than a thousand characters, which nobody types."""
+    raw = "x" * 100_000
+    runnables.chat_model().invoke(
+        "hi", {"callbacks": [handler], "metadata": {"session_id": raw, "again": raw}}
+    )
+    assert raw not in everything(traces.ended[0])
