@@ -11,6 +11,7 @@ from opentelemetry.context import attach, detach, get_current
 from langchain_sessions._discovery import Discovery
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
+from langchain_sessions._records import LightRecords
 from langchain_sessions._reports import Reports
 from langchain_sessions._runs import SESSION_ID, LiveRun, LiveRuns
 from langchain_sessions._upstream import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer, TracerProvider
 
 
-class SessionCallbackHandler(OpenInferenceTracer):
+class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
     """Traces LangChain runs as OpenInference spans that carry the id of their conversation.
 
     ```python
@@ -180,7 +181,7 @@ class SessionCallbackHandler(OpenInferenceTracer):
         return live
 
     def _start_span(self, run: Run, live: LiveRun) -> None:
-        context = context_for_start(live.ids, live.secrets)
+        context = context_for_start(live.ambient, live.ids, live.secrets)
         live.end_context = context_for_end(context)
         if live.secrets:
             run.name = scrub(run.name, live.secrets)
@@ -193,18 +194,18 @@ class SessionCallbackHandler(OpenInferenceTracer):
         if span is None:  # tracing is suppressed here
             return
         live.span = span
-        span.conceal(live.secrets)
+        if live.secrets:
+            span.conceal(live.secrets)
         if self._policy.conversation_id:
             span.identify(self._attributes(live))
         else:
             span.expect(live.ids)
 
     def _finish_ids(self, run: Run, live: LiveRun) -> None:
-        live.adopt()
-        span = span_of_run(self, run.id)
-        if span is None:
-            return
-        span.expect(self._attributes(live))
+        if live.adopt():
+            span = span_of_run(self, run.id)
+            if span is not None:
+                span.expect(self._attributes(live))
         if self._policy.pseudonymize is not None:
             given = metadata_of(run)
             run.extra = {**run.extra, "metadata": {}}  # should the next line fail, nothing is told

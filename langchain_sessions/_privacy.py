@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from types import UnionType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from types import UnionType
 
 MIN_SCRUBBED_CHARACTERS = 6
 """Shorter raw ids are replaced where they are a whole value, also in JSON, but not inside text: in

@@ -32,6 +32,8 @@ MAX_ORPHAN_AGE_SECONDS = 60 * 60.0
 """A run whose parent has ended has usually been abandoned too: LangChain tells nobody of the end of a run
 that is cancelled while other handlers are still being told of its start. A background task takes its time."""
 
+_NO_CONTEXT: Final = Context()
+
 NO_IDS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -45,7 +47,7 @@ class IdentifiedSpan(Protocol):
     """A span that writes the ids of its run."""
 
     def identify(self, ids: Mapping[str, str]) -> None:
-        """Write the ids now, and again just before the span ends."""
+        """Write the ids now, and again when the span ends."""
         ...
 
     def conceal(self, secrets: Mapping[str, str]) -> None:
@@ -109,12 +111,12 @@ class LiveRun:
         self.is_provisional = False
         self.secrets = secrets
         self.span: IdentifiedSpan | None = None
-        self.end_context: Context = Context()
-        self.ambient: Context = get_current()
+        self.end_context = _NO_CONTEXT
+        self.ambient = get_current()
         self.started = monotonic()
         self.ended = False
         self.repeats = 0
-        self._below: dict[str, str | Literal[Several.SEVERAL]] = {}
+        self._below: dict[str, str | Literal[Several.SEVERAL]] | None = None
 
     @classmethod
     def like(cls, parent: LiveRun, run_id: UUID) -> LiveRun:
@@ -154,31 +156,38 @@ class LiveRun:
     ) -> None:
         """Remember ids that were found in a run inside this one."""
         with _below_lock:
+            if self._below is None:
+                self._below = {}
             for name, id_ in ids.items():
                 if self._below.setdefault(name, id_) != id_:
                     self._below[name] = Several.SEVERAL
             if secrets:
                 self.learn(secrets)
 
-    def adopt(self) -> None:
+    def adopt(self) -> bool:
         """At the end: a run without an id takes the one found below it, if there was exactly one.
 
         Earlier would be a guess: a run that serves two conversations (a batch job) belongs to neither. A user
         found in another session is not this run's.
+
+        Returns:
+            Whether the run has more ids than before.
         """
+        if not self._below:
+            return False
         session = self._below.get(SESSION_ID, self.ids.get(SESSION_ID))
         if session is Several.SEVERAL or session != self.ids.get(SESSION_ID, session):
-            return
+            return False
         found = {name: id_ for name, id_ in self._below.items() if id_ is not Several.SEVERAL}
-        if found:
-            self.ids = {**found, **self.ids}
+        self.ids = {**found, **self.ids}
+        return True
 
     def release(self) -> None:
         """Let go of everything but the fact that the run has ended: a child may hold on to it for long."""
         self.ended = True
         self.parent = self.span = None
         self.secrets = NO_IDS
-        self.ambient = self.end_context = Context()
+        self.ambient = self.end_context = _NO_CONTEXT
 
 
 _below_lock = Lock()

@@ -16,7 +16,7 @@ from openinference.instrumentation.langchain._tracer import OpenInferenceTracer
 from openinference.instrumentation.langchain.version import __version__ as _oi_version
 from openinference.semconv.trace import ImageAttributes, SpanAttributes
 from opentelemetry import trace as trace_api
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context
 
 from langchain_sessions._privacy import scrub
 from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID
@@ -48,6 +48,7 @@ GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
 NO_CONTEXT: Final = Context()
 
 _IDS: Final = frozenset({SESSION_ID, USER_ID})
+_LAST: Final = (SESSION_ID, USER_ID, GEN_AI_CONVERSATION_ID)
 _SPAN_KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
 
 _CONTEXT_TEXTS: Final = (
@@ -64,8 +65,9 @@ class SessionSpan(OpenInferenceSpan):
     """OpenInference's span, except that nobody but the run's owner writes its ids.
 
     OpenInference writes the raw metadata value over the id when a run ends, and OpenTelemetry drops the
-    oldest attributes of a span that has too many. So `identify` is the only way in, and the ids are written
-    once more just before the end, which makes them the newest.
+    oldest attributes of a span that has too many. So `identify` and `expect` are the only ways in. The ids
+    are kept where OpenInference keeps the span kind, which it writes last of all, newest first: after the
+    kind come the others, and the session id is the last attribute that a span gets.
     """
 
     def __init__(self, wrapped: trace_api.Span, config: TraceConfig, *, masks: bool) -> None:
@@ -73,53 +75,58 @@ class SessionSpan(OpenInferenceSpan):
         self._self_sdk_span = wrapped
         self._self_trace_config = config
         self._self_masks = masks
-        self._self_kind: AttributeValue | None = None
         self._self_recorded: BaseException | None = None
-        self._self_ids: Mapping[str, str] = NO_IDS
         self._self_secrets: Mapping[str, str] = NO_IDS
 
     def conceal(self, secrets: Mapping[str, str]) -> None:
         """Replace these raw ids by their pseudonyms in the name, and in everything written from now on."""
         self._self_secrets = secrets
         name = getattr(self._self_sdk_span, "name", None)
-        if secrets and isinstance(name, str) and (hidden := scrub(name, secrets)) != name:
+        if isinstance(name, str) and (hidden := scrub(name, secrets)) != name:
             self._self_sdk_span.update_name(hidden)
 
     def identify(self, ids: Mapping[str, str]) -> None:
         """Write the ids now, and again when the span ends."""
-        self._self_ids = ids
-        self._write_ids()
+        for name, id_ in self.expect(ids).items():
+            self._self_sdk_span.set_attribute(name, id_)
 
-    def expect(self, ids: Mapping[str, str]) -> None:
-        """Write the ids when the span ends; the span was started with them."""
-        self._self_ids = ids
+    def expect(self, ids: Mapping[str, str]) -> Mapping[str, AttributeValue]:
+        """Write the ids when the span ends; return them as they will be written."""
+        last = {name: ids[name] for name in _LAST if name in ids}
+        if self._self_masks:
+            last = self._masked(last)
+        kept: dict[str, AttributeValue] = cast("Any", self)._self_important_attributes
+        kind = kept.get(_SPAN_KIND)
+        kept.clear()
+        kept.update(last)
+        if kind is not None:
+            kept[_SPAN_KIND] = kind
+        return last
 
     def set_attribute(self, key: str, value: AttributeValue | Callable[[], AttributeValue]) -> None:
         """Set an attribute as OpenInference does, but leave ids alone."""
-        if key in _IDS:
-            return
-        if key == _SPAN_KIND and not callable(value):
-            self._self_kind = value
-        super().set_attribute(key, self._plain(value))
+        if key not in _IDS:
+            super().set_attribute(key, self._plain(value))
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Set attributes as OpenInference does, all in one call of the SDK, but leave ids alone."""
         if not attributes:
             return
-        if not self.is_recording():
+        if not self._self_sdk_span.is_recording():
             super().set_attributes(attributes)
             return
+        masks = self._self_masks
         ready: dict[str, AttributeValue] = {}
         for key, value in attributes.items():
             if key in _IDS:
                 continue
             plain: Any = self._plain(value)
-            if self._self_masks or callable(plain) or key.endswith(ImageAttributes.IMAGE_URL):
+            if masks or callable(plain) or key.endswith(ImageAttributes.IMAGE_URL):
                 plain = self._self_trace_config.mask(key, cast("AttributeValue", plain))
             if plain is not None:
                 ready[key] = plain
         if _SPAN_KIND in ready:
-            self.set_attribute(_SPAN_KIND, ready.pop(_SPAN_KIND))  # kept aside, so that it is not evicted
+            super().set_attribute(_SPAN_KIND, ready.pop(_SPAN_KIND))
         self._self_sdk_span.set_attributes(ready)
 
     def record_exception(
@@ -154,42 +161,21 @@ class SessionSpan(OpenInferenceSpan):
             status = trace_api.Status(status.status_code, scrub(status.description, self._self_secrets))
         self._self_sdk_span.set_status(status, description)
 
-    def end(self, end_time: int | None = None) -> None:
-        """Write the ids once more, then end the span."""
-        if self._self_kind is not None:  # before the ids, which have to be the newest
-            self._self_sdk_span.set_attribute(_SPAN_KIND, self._self_kind)
-        self._write_ids()
-        super().end(end_time)
-
     def _plain(self, value: Any) -> Any:
-        if not isinstance(value, str):
-            is_sequence = isinstance(value, list | tuple)
-            return scrub(cast("Any", value), self._self_secrets) if is_sequence else value
-        # A message's text is a str that can be called, and OpenInference calls what can be called: a
-        # deprecation warning in the user's process for every answer.
-        text = value if type(value) is str else str.__str__(value)
-        return scrub(text, self._self_secrets) if self._self_secrets else text
+        secrets = self._self_secrets
+        if isinstance(value, str):
+            # A message's text is a str that can be called, and OpenInference calls what can be called: a
+            # deprecation warning in the user's process for every answer.
+            text = value if type(value) is str else str.__str__(value)
+            return scrub(text, secrets) if secrets else text
+        hides = bool(secrets) and isinstance(value, list | tuple)
+        return scrub(cast("Any", value), secrets) if hides else value
 
-    def _write_ids(self) -> None:
-        if not self._self_ids or not self.is_recording():
-            return
-        ids = dict(self._self_ids)
-        session = ids.pop(SESSION_ID, None)
-        if (
-            session is not None
-            and self._self_masks
-            and self._self_trace_config.mask(SESSION_ID, session) is None
-        ):
-            session = None
-            ids.pop(GEN_AI_CONVERSATION_ID, None)
-        for name, id_ in ids.items():
-            if (masked := self._masked(name, id_)) is not None:
-                self._self_sdk_span.set_attribute(name, masked)
-        if session is not None:
-            self._self_sdk_span.set_attribute(SESSION_ID, session)  # the last: the SDK drops the oldest
-
-    def _masked(self, name: str, id_: str) -> AttributeValue | None:
-        return self._self_trace_config.mask(name, id_) if self._self_masks else id_
+    def _masked(self, ids: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+        masked = {name: self._self_trace_config.mask(name, id_) for name, id_ in ids.items()}
+        if masked.get(SESSION_ID) is None:  # the same id by another name
+            masked.pop(GEN_AI_CONVERSATION_ID, None)
+        return {name: id_ for name, id_ in masked.items() if id_ is not None}
 
 
 class EventRecorder:
@@ -253,9 +239,9 @@ class SessionTracer:
         return OITracer(provider.get_tracer(oi_langchain.__name__, _oi_version), config=self._config)
 
 
-def context_for_start(ids: Mapping[str, str], secrets: Mapping[str, str]) -> Context:
-    """Return the current context with these ids in it, and no others, for OpenInference to start a span."""
-    values = get_current().copy()
+def context_for_start(around: Context, ids: Mapping[str, str], secrets: Mapping[str, str]) -> Context:
+    """Return a context with these ids in it, and no others, for OpenInference to start a span."""
+    values = around.copy()
     values[SESSION_ID] = ids.get(SESSION_ID)
     values[USER_ID] = ids.get(USER_ID)
     if secrets:

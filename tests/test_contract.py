@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tracers import BaseTracer
+from langchain_core.tracers import BaseTracer, LangChainTracer
+from langchain_core.tracers.schemas import Run
 from openinference.instrumentation import OITracer, TraceConfig, capture_span_context
 from openinference.semconv.trace import SpanAttributes
 from opentelemetry import context as context_api
 from opentelemetry.sdk.trace import TracerProvider
 
 from langchain_sessions import SessionCallbackHandler, _langchain, _upstream
+from langchain_sessions._records import RunRecord, recorded
 from tests.support import runnables
 from tests.support.traces import Traces, attribute
 
@@ -118,6 +121,44 @@ def test_the_scope_is_openinferences(handler: SessionCallbackHandler, traces: Tr
     assert scope.version, "openinference.instrumentation.langchain.version.__version__ is gone"
 
 
+@pytest.mark.parametrize(
+    "name", ["_create_chain_run", "_create_llm_run", "_create_tool_run", "_create_retrieval_run"]
+)
+def test_langchains_tracers_make_runs_by_name(name: str) -> None:
+    """Each of these functions makes a `Run`; we give the name another meaning."""
+    assert "Run" in getattr(BaseTracer, name).__code__.co_names, f"BaseTracer.{name} makes runs differently"
+    assert "Run" in LangChainTracer.on_chat_model_start.__code__.co_names, "so does on_chat_model_start"
+
+
+def test_a_function_that_makes_no_run_is_refused() -> None:
+    """If LangChain changes, the import fails with a pointer to the place, and not the tracing later."""
+    with pytest.raises(TypeError, match="does not make a Run"):
+        recorded(test_a_function_that_makes_no_run_is_refused)
+
+
+@pytest.mark.parametrize("serialized", [None, {"name": "named"}, {"id": ["a", "b", "Class"]}, {"kwargs": {}}])
+@pytest.mark.parametrize("name", [None, "given"])
+def test_our_record_of_a_run_has_the_defaults_of_langsmiths(
+    name: str | None, serialized: dict[str, Any] | None
+) -> None:
+    """Wherever OpenInference or LangChain's tracers look, a `RunRecord` says what a `RunTree` would."""
+    start = datetime.now(UTC)
+    values: dict[str, Any] = {
+        "id": uuid4(),
+        "parent_run_id": None,
+        "serialized": serialized,
+        "inputs": {"q": 1},
+        "extra": {"metadata": {"k": 1}},
+        "start_time": start,
+        "run_type": "chain",
+        "name": name,
+        "tags": None,
+    }
+    fields = ("name", "inputs", "outputs", "extra", "events", "tags", "child_runs", "error", "end_time")
+    ours, langsmiths = RunRecord(**values), Run(**values)
+    assert {f: getattr(ours, f) for f in fields} == {f: getattr(langsmiths, f) for f in fields}
+
+
 # --- openinference-instrumentation ------------------------------------------------------------------------
 
 
@@ -166,7 +207,7 @@ def test_the_sdk_composes_exception_events_through_add_event(traces: Traces) -> 
 
 def test_the_context_is_a_dictionary_under_openinferences_keys() -> None:
     """We make contexts from plain dictionaries, and read ids from them by attribute name."""
-    context = _upstream.context_for_start({SpanAttributes.SESSION_ID: "abc"}, {})
+    context = _upstream.context_for_start(context_api.get_current(), {SpanAttributes.SESSION_ID: "abc"}, {})
     assert context_api.get_value(SpanAttributes.SESSION_ID, context) == "abc"
     assert context_api.get_value(SpanAttributes.USER_ID, context) is None
 

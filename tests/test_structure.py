@@ -15,7 +15,7 @@ import langchain_sessions
 PACKAGE = Path(langchain_sessions.__file__).parent
 
 LAYERS = (
-    ("_blocks", "_ids", "_langchain", "_privacy", "_reports"),
+    ("_blocks", "_ids", "_langchain", "_privacy", "_records", "_reports"),
     ("_policy", "_runs"),
     ("_upstream",),
     ("_context", "_discovery"),
