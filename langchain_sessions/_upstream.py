@@ -168,8 +168,9 @@ class SessionSpan(OpenInferenceSpan):
             # deprecation warning in the user's process for every answer.
             text = value if type(value) is str else str.__str__(value)
             return scrub(text, secrets) if secrets else text
-        hides = bool(secrets) and isinstance(value, list | tuple)
-        return scrub(cast("Any", value), secrets) if hides else value
+        if secrets and type(value) in (list, tuple):
+            return scrub(value, secrets)
+        return value
 
     def _masked(self, ids: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
         masked = {name: self._self_trace_config.mask(name, id_) for name, id_ in ids.items()}
