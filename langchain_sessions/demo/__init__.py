@@ -1,6 +1,7 @@
 """The demonstration: three conversations through real LangChain machinery, without a network.
 
-`DemoError` is what `run_demo` raises when a chosen model cannot take part.
+`DemoError` is what `run_demo` raises when a chosen model cannot take part. `OfflineChatModel` answers by
+rules, from what it is asked and told: a stand-in for a model in notebooks and examples.
 """
 
 try:
@@ -12,6 +13,7 @@ except ModuleNotFoundError as error:
     message = f"the demonstration needs {package}: pip install 'langchain-sessions[demo]'"
     raise ImportError(message, name=package) from error
 
+from langchain_sessions.demo._model import OfflineChatModel
 from langchain_sessions.demo._provider import DemoError
 
-__all__ = ["DemoError", "run_demo"]
+__all__ = ["DemoError", "OfflineChatModel", "run_demo"]
