@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.runnables import RunnableConfig
 from openinference.instrumentation import using_attributes
 from opentelemetry.context import get_current
 
@@ -19,8 +20,6 @@ from langchain_sessions._runs import SESSION_ID, USER_ID, LiveRun, LiveRuns
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
-
-    from langchain_core.runnables import RunnableConfig
 
 
 class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with session("abc"):`
@@ -105,8 +104,9 @@ def session_config(
     chain.invoke(question, config=session_config("abc", user_id="ada", callbacks=[handler]))
     ```
 
-    The id goes into the metadata, where handlers and LangSmith read it, and into `configurable.thread_id`,
-    where LangGraph's checkpointers read it (a `thread_id` of yours is kept).
+    The id goes into the metadata, where handlers and LangSmith read it, into `configurable.thread_id`, where
+    LangGraph's checkpointers read it, and into `configurable.session_id`, where `RunnableWithMessageHistory`
+    does. What you put there yourself is kept.
 
     Args:
         session_id: The id of the conversation, see `normalize_session_id`.
@@ -120,8 +120,12 @@ def session_config(
 
     Raises:
         InvalidSessionIdError: If an id is given that cannot be one.
+        TypeError: If `config` has a key that a `RunnableConfig` does not have.
         ValueError: If `metadata` holds another id under the same key.
     """
+    if unknown := sorted(set(config) - set(RunnableConfig.__annotations__)):
+        msg = f"session_config() got {', '.join(unknown)}, which a RunnableConfig does not have"
+        raise TypeError(msg)
     max_length = (policy or SessionPolicy()).max_length
     ids = {"session_id": normalize_session_id(session_id, max_length=max_length)}
     if user_id is not None:
@@ -131,7 +135,8 @@ def session_config(
         if normalize_session_id(metadata.setdefault(key, id_), max_length=max_length) != id_:
             msg = f"{key} is given twice, and metadata holds another one; leave one out"
             raise ValueError(msg)
-    configurable: dict[str, Any] = {"thread_id": ids["session_id"], **(config.get("configurable") or {})}
+    configurable: dict[str, Any] = {"thread_id": ids["session_id"], "session_id": ids["session_id"]}
+    configurable.update(config.get("configurable") or {})
     return {**config, "metadata": metadata, "configurable": configurable}
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _NOT_AN_ID: Final = "[not an id]"
 """Stands in recorded metadata for a value under an id's key that is no id, which may still be personal."""
 
+_ID_KEYS_SPELT_PLAINLY: Final = frozenset({"sessionid", "conversationid", "threadid"})
+
 _NOWHERE: Final = Context()
 _ABSENT: Final = object()
 """No such key. A key that holds None says that there is no id, which is not the same."""
@@ -82,7 +84,23 @@ class Discovery:
         run.secrets = {**(parent.secrets if parent else NO_IDS), **secrets}
         if introduced or secrets:
             run.tell_ancestors(introduced, secrets)
+        if parent_run_id is None and SESSION_ID not in run.ids:
+            self._report_near_misses(metadata, run_name)
         return run
+
+    def _report_near_misses(self, metadata: Mapping[str, Any], run_name: str) -> None:
+        """Tell whoever wrote `sessionId` or `session.id` how we spell it."""
+        for key in metadata:
+            if key not in self._keys and _spelt_plainly(key) in _ID_KEYS_SPELT_PLAINLY:
+                self._reports.once(
+                    ("near miss", key),
+                    logging.WARNING,
+                    "metadata %r of run %r is not looked at; the session id is one of %s. "
+                    "SessionPolicy(keys=...) sets these names.",
+                    key,
+                    self._reports.name_of(run_name),
+                    ", ".join(self._policy.keys),
+                )
 
     def _own(self, metadata: Mapping[str, Any], parent: LiveRun | None) -> dict[str, object]:
         """Return the values of our keys that a run did not merely inherit."""
@@ -293,6 +311,10 @@ def own_of(configured: Mapping[str, object], parent: LiveRun | None) -> dict[str
     """Return the part of a `configurable` that was not merely inherited."""
     inherited = NO_IDS if parent is None or parent.configured is None else parent.configured
     return {key: value for key, value in configured.items() if value is not inherited.get(key)}
+
+
+def _spelt_plainly(key: object) -> str:
+    return "".join(filter(str.isalnum, key)).lower() if isinstance(key, str) else ""
 
 
 def _under(keys: Sequence[str], config: Mapping[str, Any]) -> dict[str, object]:

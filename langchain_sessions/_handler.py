@@ -63,7 +63,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         separate_trace_from_runtime_context: Start a new trace for every outermost run, even inside a span.
 
     Raises:
-        TypeError: If `config` or `policy` is of another type.
+        TypeError: If `tracer_provider`, `config` or `policy` is of another type.
     """
 
     run_inline = True
@@ -80,6 +80,10 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         policy = SessionPolicy() if policy is None else policy
         if not isinstance(config, TraceConfig):
             msg = f"config must be openinference.instrumentation.TraceConfig, not {type(config).__name__}"
+            raise TypeError(msg)
+        if tracer_provider is not None and not hasattr(tracer_provider, "get_tracer"):
+            kind = type(tracer_provider).__name__
+            msg = f"tracer_provider must be an OpenTelemetry TracerProvider, not {kind}"
             raise TypeError(msg)
         if not isinstance(policy, SessionPolicy):
             msg = f"policy must be a SessionPolicy, not {type(policy).__name__}"
@@ -123,7 +127,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             live = self._identify(run)
             self._start_span(run, live)
             self._starting.run_id = run.id
-            for stale in self.live_runs.overdue():
+            while (stale := self.live_runs.overdue()) is not None:
                 forget_run(self, stale.run_id)
                 stale.release()
         except Exception as error:

@@ -140,4 +140,6 @@ def _shown(value: object) -> str:
     ):  # a subclass may do anything in its repr
         return f"a {kind}"
     shown = repr(value)
+    if value is None:
+        return shown
     return f"{kind} {shown}" if len(shown) <= 60 else f"{kind} {shown[:57]}..."

@@ -33,7 +33,7 @@ class Reports:
     def once(self, cause: Hashable, level: int, message: str, *arguments: object) -> None:
         """Log `message % arguments` unless the same cause was reported before."""
         if self._is_new(cause):
-            logger.log(level, message, *arguments)
+            logger.log(level, f"langchain_sessions: {message}", *arguments)  # noqa: G004 -- a constant prefix
 
     def error(self, run_name: str, doing: str, error: Exception) -> None:
         """Count an error of ours (or of a processor or sampler that ran in our call); log each kind once."""

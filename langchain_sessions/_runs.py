@@ -6,7 +6,7 @@ bounded in number and in age.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from threading import Lock
 from time import monotonic
@@ -228,17 +228,15 @@ class LiveRuns:
         """Remove and return a run that ends, or None if it is not known (any more)."""
         return self._runs.pop(run_id, None)
 
-    def overdue(self) -> Iterator[LiveRun]:
-        """Remove and yield the oldest runs, as long as there are too many or they are too old."""
-        while self._runs:
-            try:
-                oldest = next(iter(self._runs.values()))
-            except (StopIteration, RuntimeError):  # another thread ended or started a run meanwhile
-                return
-            if len(self._runs) <= self._max_runs and not self._is_too_old(oldest):
-                return
-            if self.remove(oldest.run_id) is not None:
-                yield oldest
+    def overdue(self) -> LiveRun | None:
+        """Remove and return the oldest run, if there are too many or it is too old."""
+        try:
+            oldest = next(iter(self._runs.values()))
+        except (StopIteration, RuntimeError):  # there is none, or another thread ended or started a run
+            return None
+        if len(self._runs) <= self._max_runs and not self._is_too_old(oldest):
+            return None
+        return self.remove(oldest.run_id)
 
     def _is_too_old(self, run: LiveRun) -> bool:
         is_orphan = run.parent is not None and run.parent.ended

@@ -9,14 +9,15 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import openinference.instrumentation.langchain as oi_langchain
-from openinference.instrumentation import OITracer, TraceConfig, get_attributes_from_context
+from openinference.instrumentation import OITracer, TraceConfig
 from openinference.instrumentation._capture import _capture_span_context
 from openinference.instrumentation._spans import OpenInferenceSpan
+from openinference.instrumentation.context_attributes import CONTEXT_ATTRIBUTES
 from openinference.instrumentation.langchain._tracer import OpenInferenceTracer
 from openinference.instrumentation.langchain.version import __version__ as _oi_version
 from openinference.semconv.trace import ImageAttributes, SpanAttributes
 from opentelemetry import trace as trace_api
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 
 from langchain_sessions._privacy import scrub
 from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID
@@ -216,10 +217,13 @@ class SessionTracer:
         """
         tracer: Any = self._tracer or self._find()
         attributes: dict[str, AttributeValue] = {}
-        for key, value in get_attributes_from_context():
-            masked = self._config.mask(key, value) if self._masks else value
-            if masked is not None:
-                attributes[key] = masked
+        around = get_current()
+        for key in CONTEXT_ATTRIBUTES:
+            value = cast("AttributeValue | None", around.get(key))
+            if value is not None and self._masks:
+                value = self._config.mask(key, value)
+            if value is not None:
+                attributes[key] = value
         # `self` of the SDK's method is the OITracer, for its id generator; OITracer does the same.
         sdk_span: trace_api.Span = tracer.__wrapped__.__class__.start_span(
             tracer, name=name, context=context, attributes=attributes, start_time=start_time

@@ -120,8 +120,8 @@ def test_a_transcript_is_a_chat() -> None:
     assert lines(printed(transcript(session))) == [
         "─" * 80,
         "Session abc",
-        "ada · 2 turns · 8 spans · 2,400 tokens in, 68 out · began 2026-01-01 00:00:00",
-        "UTC · 1 error",
+        "ada · 2 turns · 8 spans · 2,400 tokens in, 68 out · began 2026-01-01 00:00 UTC ·",
+        "1 error",
         "",
         "  ada        Where is my boat?",
         "  assistant  In Oslo.",
@@ -213,7 +213,7 @@ def test_texts_are_shown_and_never_obeyed() -> None:
     assert {c for c in text if unicodedata.category(c) in {"Cc", "Cf", "Cs"}} == {"\n"}
     assert lines(text)[-11:] == [
         f"Session {HARMLESS}",
-        f"{HARMLESS} · 1 turn · 4 spans · 1,200 tokens in, 34 out · began 2026-01-01 00:00:00 UTC · 1 error",
+        f"{HARMLESS} · 1 turn · 4 spans · 1,200 tokens in, 34 out · began 2026-01-01 00:00 UTC · 1 error",
         "",
         r"  [red]x[/red]\x1…  [red]x[/red]\x1b[31m\x1b]0;title\x07",
         r"                    \u202e\x9b2J[link=http://a]\udc80",

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.config import ContextThreadPoolExecutor
+from langchain_core.runnables.history import RunnableWithMessageHistory
 from openinference.instrumentation import get_attributes_from_context, using_session
 from opentelemetry.context import get_current
 
@@ -22,6 +23,7 @@ from langchain_sessions import (
     session_config,
 )
 from tests.support import runnables
+from tests.support.runnables import Histories
 from tests.support.traces import SESSION_ID, USER_ID, Traces, attribute
 
 KEY = b"0123456789abcdef"
@@ -214,7 +216,7 @@ def test_session_config_serves_handlers_and_checkpointers(
         "callbacks": [handler],
         "tags": ["t"],
         "metadata": {"k": 1, "session_id": "42", "user_id": "ada"},
-        "configurable": {"thread_id": "42", "c": 2},
+        "configurable": {"thread_id": "42", "session_id": "42", "c": 2},
     }
     runnables.chain().invoke({"q": "hi"}, config)
     assert {(attribute(span, SESSION_ID), attribute(span, USER_ID)) for span in traces} == {("42", "ada")}
@@ -222,12 +224,28 @@ def test_session_config_serves_handlers_and_checkpointers(
 
 def test_session_config_keeps_a_thread_of_its_own_and_refuses_a_second_id() -> None:
     """A checkpointer's thread may differ from the session; two session ids may not."""
-    assert session_config("abc", configurable={"thread_id": "t"}).get("configurable") == {"thread_id": "t"}
+    own_thread = session_config("abc", configurable={"thread_id": "t"})
+    assert own_thread.get("configurable") == {"thread_id": "t", "session_id": "abc"}
     assert session_config(42, metadata={"session_id": 42}).get("metadata") == {"session_id": 42}
     with pytest.raises(ValueError, match="session_id is given twice, and metadata holds another"):
         session_config("abc", metadata={"session_id": "xyz"})
     with pytest.raises(ValueError, match="user_id is given twice"):
         session_config("abc", user_id="ada", metadata={"user_id": "bob"})
+
+
+def test_session_config_refuses_what_no_config_has() -> None:
+    """A misspelt name says so instead of being ignored."""
+    with pytest.raises(TypeError, match="got user, which a RunnableConfig does not have"):
+        session_config("abc", user="ada")  # type: ignore[call-arg]
+
+
+def test_session_config_serves_a_message_history(handler: SessionCallbackHandler, traces: Traces) -> None:
+    """`RunnableWithMessageHistory` finds the conversation there, too."""
+    histories = Histories()
+    chain = RunnableWithMessageHistory(runnables.chain(), histories.of, input_messages_key="q")
+    chain.invoke({"q": "hi"}, session_config("abc", callbacks=[handler]))
+    assert set(traces.sessions()) == {"abc"}
+    assert [message.text for message in histories.of("abc").messages] == ["hi", "fine"]
 
 
 def test_policies_apply_outside_of_handlers_too() -> None:

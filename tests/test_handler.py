@@ -94,9 +94,21 @@ def test_a_refusal_is_reported_once_and_the_next_candidate_is_tried(
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("langchain_sessions", "WARNING")
     assert record.getMessage() == (
-        "metadata 'session_id' of run 'RunnableSequence' holds no id (an id must be a non-blank str, a "
-        "uuid.UUID or an int (not a bool); got a list) and is ignored"
+        "langchain_sessions: metadata 'session_id' of run 'RunnableSequence' holds no id (an id must be a "
+        "non-blank str, a uuid.UUID or an int (not a bool); got a list) and is ignored"
     )
+
+
+@pytest.mark.parametrize("key", ["sessionId", "session.id", "Session-ID", "threadId", "conversation id"])
+def test_a_misspelt_key_is_reported_once(
+    key: str, handler: SessionCallbackHandler, traces: Traces, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever wrote `sessionId` is told, once, how we spell it."""
+    for _ in range(2):
+        runnables.chain().invoke(QUESTION, config(handler, **{key: "abc"}))
+    assert traces.sessions() == [None] * 8
+    (record,) = caplog.records
+    assert record.args == (key, "RunnableSequence", "session_id, conversation_id, thread_id")
 
 
 def test_two_ids_are_resolved_by_order_and_reported_once(
@@ -394,6 +406,8 @@ def test_wrong_arguments_are_refused() -> None:
         TypeError, match=r"config must be openinference\.instrumentation\.TraceConfig, not dict"
     ):
         SessionCallbackHandler(config={})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="tracer_provider must be an OpenTelemetry TracerProvider, not str"):
+        SessionCallbackHandler(tracer_provider="x")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="policy must be a SessionPolicy, not str"):
         SessionCallbackHandler(policy="own")  # type: ignore[arg-type]
 

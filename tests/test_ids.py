@@ -75,7 +75,7 @@ def test_acceptable_values_have_one_canonical_form(value: object, expected: str)
         (1.0, "float 1.0"),
         (math.nan, "float nan"),
         (b"abc", "bytes b'abc'"),
-        (None, "NoneType None"),
+        (None, "got None"),
         (["abc"], "a list"),
         ({"id": "abc"}, "a dict"),
         (object(), "a object"),

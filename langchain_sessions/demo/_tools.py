@@ -51,9 +51,11 @@ def calculate(expression: str) -> str:
     if len(expression) > MAX_CHARACTERS:
         raise ToolException(f"the expression is longer than {MAX_CHARACTERS} characters")
     try:
-        value = _value(ast.parse(expression.strip(), mode="eval").body)
-    except SyntaxError:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError):  # before Python 3.11.4 a null character is a ValueError
         raise ToolException(f"{expression!r} is not an arithmetic expression") from None
+    try:
+        value = _value(tree.body)
     except ZeroDivisionError:
         raise ToolException(f"{expression} divides by zero") from None
     except (OverflowError, ValueError):

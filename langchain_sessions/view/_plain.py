@@ -47,7 +47,7 @@ def duration(nanoseconds: float) -> str:
 
 def moment(nanoseconds: int) -> str:
     """Write a point in time, given in nanoseconds since the epoch."""
-    return f"{datetime.fromtimestamp(nanoseconds // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromtimestamp(nanoseconds // 10**9, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def counted(number: int, noun: str) -> str:
