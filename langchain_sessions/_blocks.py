@@ -1,16 +1,26 @@
-"""`session()` blocks as they are entered and left: what is current, whatever order they end in.
+"""`session()` blocks as they are entered and left, whatever order they end in.
 
-A block attaches a context and, when it is left, makes the context before it current again. It keeps no
-token: a token detached elsewhere repairs nothing. A generator that holds a block open between two items
-leaves it in whatever order it is closed or collected in; so a block that is not the innermost is only marked,
-and leaving a block steps over the marked ones around it. Thus no block is in force after it has ended.
+A block attaches a context and, when it is left, makes the one before it current again. It keeps no token: a
+token that is detached elsewhere repairs nothing. A generator that holds a block open between two items may
+leave it in any order, with contexts of others on top of it; then only the block's own values are taken out.
+Somebody else's token may still bring such a context back, so readers pass over blocks that are over
+(`in_force`).
+
+A block is over in the task or thread that left it. A task which was started inside it has a copy of the
+context, and stays in the session for as long as it runs.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context, attach, create_key, get_current
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _KEY: Final = create_key("langchain-sessions-block")
 
@@ -18,12 +28,22 @@ _KEY: Final = create_key("langchain-sessions-block")
 class Block:
     """One entry into a `session()`."""
 
-    __slots__ = ("before", "is_over", "owner")
+    __slots__ = ("before", "context", "left_in", "owner", "values")
 
-    def __init__(self, owner: object, before: Context) -> None:
+    def __init__(self, owner: object, before: Context, values: Mapping[str, object]) -> None:
         self.owner = owner
         self.before = before
-        self.is_over = False
+        self.values = {**values, _KEY: self}
+        self.context = Context({**before, **self.values})
+        self.left_in: weakref.ref[Any] | None = None
+
+    def is_over(self) -> bool:
+        """Whether the block was left, here."""
+        return self.left_in is not None and self.left_in() is _here()
+
+    def is_on_top_of(self, context: Context) -> bool:
+        """Whether a context's values are still this block's."""
+        return all(context.get(key) is value for key, value in self.values.items())
 
 
 def block_of(context: Context) -> Block | None:
@@ -32,22 +52,38 @@ def block_of(context: Context) -> Block | None:
     return block if isinstance(block, Block) else None
 
 
-def enter(owner: object, values: dict[str, object]) -> None:
+def in_force(context: Context) -> Context:
+    """Return a context as readers should see it: without the blocks on top of it that are over."""
+    while (block := block_of(context)) is not None and block.is_over() and block.is_on_top_of(context):
+        context = block.before
+    return context
+
+
+def enter(owner: object, values: Mapping[str, object]) -> None:
     """Make the current context with these values in it current."""
-    before = get_current()
-    attach(Context({**before, **values, _KEY: Block(owner, before)}))
+    attach(Block(owner, get_current(), values).context)
 
 
 def leave(owner: object) -> None:
     """Leave the innermost block of this owner; nothing happens in a context that is not inside one."""
-    innermost = block = block_of(get_current())
-    while block is not None and (block.owner is not owner or block.is_over):
+    current = get_current()
+    block = block_of(current)
+    while block is not None and (block.owner is not owner or block.is_over()):
         block = block_of(block.before)
-    if innermost is None or block is None:
+    if block is None:
         return
-    block.is_over = True
-    context = get_current()
-    while (current := block_of(context)) is not None and current.is_over:
-        context = current.before
-    if block is innermost:
-        attach(context)
+    block.left_in = weakref.ref(_here())
+    if current is block.context:
+        attach(in_force(block.before))
+    elif block.is_on_top_of(current):  # with contexts of others around it, which stay
+        outside = {key: value for key, value in current.items() if key not in block.values}
+        before = {key: block.before[key] for key in block.values if key in block.before}
+        attach(in_force(Context({**outside, **before})))
+
+
+def _here() -> object:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop is running in this thread
+        task = None
+    return threading.current_thread() if task is None else task

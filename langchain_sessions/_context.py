@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from openinference.instrumentation import using_attributes
 from opentelemetry.context import get_current
 
-from langchain_sessions._blocks import block_of, enter, leave
+from langchain_sessions._blocks import block_of, enter, in_force, leave
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
 from langchain_sessions._langchain import executing_run
 from langchain_sessions._policy import SessionPolicy
@@ -147,11 +147,11 @@ def current_session_id() -> str | None:
     `session()` block inside that body is closer. Elsewhere it is the surrounding `session()` or
     `using_session` block's.
     """
-    around = get_current()
+    around = in_force(get_current())
     ambient, block = around.get(SESSION_ID), block_of(around)
     run = _executing_live_run()
     if run is not None and SESSION_ID in run.ids:
-        before = run.ambient
+        before = in_force(run.ambient)
         if ambient is before.get(SESSION_ID) and block is block_of(before):
             return run.ids[SESSION_ID]
     if ambient is None:

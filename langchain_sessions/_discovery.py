@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from uuid import UUID
 
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context, get_current
 
-from langchain_sessions._blocks import block_of
+from langchain_sessions._blocks import block_of, in_force
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id, text_of
 from langchain_sessions._langchain import body_config, configurable_of, starting_config
 from langchain_sessions._policy import Group, SessionPolicy, resolve
@@ -23,7 +24,6 @@ from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID, LiveRun, Sever
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
     from langchain_sessions._reports import Reports
 
@@ -71,15 +71,12 @@ class Discovery:
             parent_run_id: LangChain's id of the enclosing run, if there is one, whoever traces it.
         """
         given = tuple([metadata.get(key, _ABSENT) for key in self._keys])
-        if parent is not None:
-            self._settle(parent, run_name)
-            if self._only_inherits(given, parent):
-                return LiveRun.like(parent, run_id)
+        if parent is not None and self._only_inherits(given, parent):
+            return LiveRun.like(parent, run_id)
         search = Search(self._own(metadata, parent), self._keys, parent, parent_run_id)
         run = LiveRun(run_id, parent, given=given)
-        run.ids, introduced = self._ids(search, run_name, parent)
+        introduced = self._find(run, search, run_name)
         run.configured = search.look() if self._policy.nested == "own" else search.configured
-        run.is_provisional = search.is_provisional
         secrets = self._secrets(search.everything(self._kinds)) if self._policy.pseudonymize else NO_IDS
         run.secrets = {**(parent.secrets if parent else NO_IDS), **secrets}
         if introduced or secrets:
@@ -126,7 +123,7 @@ class Discovery:
 
     def _only_inherits(self, given: tuple[object, ...], parent: LiveRun) -> bool:
         """Whether a run brings nothing of its own, which is what almost every nested run does."""
-        if SESSION_ID not in parent.ids:
+        if SESSION_ID not in parent.ids or parent.provisional:
             return False
         for mine, outer in zip(given, parent.given, strict=True):  # a loop: any() would make a generator
             if mine is not outer:
@@ -137,45 +134,38 @@ class Discovery:
         configured = configured_now(self._keys)
         return configured is not None and not own_of(configured, parent)
 
-    def _ids(
-        self, search: Search, run_name: str, parent: LiveRun | None
-    ) -> tuple[Mapping[str, str], Mapping[str, str | Several]]:
-        """Return the ids in force in the run, and what of them the parent does not have."""
+    def _find(self, run: LiveRun, search: Search, run_name: str) -> dict[str, str | Several]:
+        """Give a starting run its ids; return what of them is the run's own, for those around it."""
+        parent = run.parent
         inherited = NO_IDS if parent is None else parent.ids
+        own: dict[str, str] = {}
         introduced: dict[str, str | Several] = {}
+        provisional: set[str] = set()
         for kind in self._kinds:
-            outer = inherited.get(kind.attribute)
-            if outer is not None and self._policy.nested == "root":
+            name, outer = kind.attribute, inherited.get(kind.attribute)
+            is_weak = parent is not None and name in parent.provisional
+            if outer is not None and not is_weak and self._policy.nested == "root":
                 self._report_nested(kind, search, run_name, outer)
                 continue
-            own = self._resolve(search.groups(kind), run_name)
-            if own is not None and own != outer:
-                introduced[kind.attribute] = own
-            elif own is None and outer is None and search.metadata_group(kind)[1]:
+            if (id_ := self._resolve(search.given(kind), run_name)) is not None:
+                own[name] = id_
+                if id_ != outer:
+                    introduced[name] = id_
+                continue
+            if outer is None and (id_ := self._resolve(search.surroundings(kind), run_name)) is not None:
+                own[name] = id_
+                introduced[name] = id_
+            elif outer is None and search.metadata_group(kind)[1]:
                 # A conversation whose id is missing or refused is not the one beside it.
-                introduced[kind.attribute] = Several.SEVERAL
-        own_ids = {name: id_ for name, id_ in introduced.items() if isinstance(id_, str)}
-        return ({**inherited, **own_ids} if own_ids else inherited), introduced
-
-    def _settle(self, parent: LiveRun, run_name: str) -> None:
-        """Give the parent the ids of its `configurable`, if its start callback could not see them.
-
-        They show in its body, or, where LangChain's own code is the body, in the config that this first run
-        inside it was called with.
-        """
-        if parent.configured is not None or not (parent.is_provisional or SESSION_ID not in parent.ids):
-            return
-        body = body_config(parent.run_id)
-        parent.configured = configured_now(self._keys) if body is None else _under(self._keys, body)
-        if parent.configured is None:
-            return
-        found: dict[str, str] = {}
-        for kind in self._kinds:
-            group: Group = ("configurable", _pairs(parent.configured, kind.keys))
-            if (id_ := self._resolve([group], run_name)) is not None:
-                found[kind.attribute] = id_
-        parent.claim(found, self._secrets(parent.configured.values()))
-        parent.is_provisional = False
+                introduced[name] = Several.SEVERAL
+            if search.configured is None and name in {**inherited, **own}:
+                provisional.add(name)
+                introduced.pop(name, None)  # told when the run ends
+            elif outer is not None and is_weak:
+                introduced[name] = outer  # a look at this run's config confirms what is provisional around it
+        run.ids = {**inherited, **own} if own else inherited
+        run.provisional = frozenset(provisional)
+        return introduced
 
     def _resolve(self, groups: Iterable[Group], run_name: str) -> str | None:
         resolution = resolve(groups, self._policy)
@@ -228,7 +218,10 @@ class Discovery:
             except InvalidSessionIdError:
                 continue
             plain = normalize_session_id(value, max_length=self._policy.max_length)
-            secrets.update({text: hidden for text in (raw, raw.strip(), plain) if text != hidden})
+            texts = {raw, raw.strip(), plain}
+            if isinstance(value, UUID):
+                texts.add(value.hex)
+            secrets.update({text: hidden for text in texts if text != hidden})
         return secrets
 
 
@@ -238,8 +231,6 @@ class Search:
     Attributes:
         configured: What the run's `configurable` holds under our keys; None as long as nobody looked, and
             where it cannot be seen.
-        is_provisional: Whether something was taken from the surroundings although `configurable`, which
-            outranks them, could not be seen.
     """
 
     def __init__(
@@ -254,19 +245,15 @@ class Search:
         self._parent = parent
         self._parent_run_id = parent_run_id
         self.configured: Mapping[str, object] | None = None
-        self.is_provisional = False
 
     def metadata_group(self, kind: Kind) -> Group:
         """Return the candidates in the run's own metadata."""
         return "metadata", _pairs(self._metadata, kind.keys)
 
-    def groups(self, kind: Kind) -> Iterator[Group]:
-        """Yield the candidates of every place, in order."""
+    def given(self, kind: Kind) -> Iterator[Group]:
+        """Yield what the run itself was given."""
         yield self.metadata_group(kind)
-        own = own_of(self.look() or {}, self._parent)
-        yield "configurable", _pairs(own, kind.keys)
-        self.is_provisional = self.configured is None
-        yield from self._surroundings(kind)
+        yield "configurable", _pairs(own_of(self.look() or {}, self._parent), kind.keys)
 
     def look(self) -> Mapping[str, object] | None:
         """Look at the run's `configurable`, once."""
@@ -277,10 +264,11 @@ class Search:
     def everything(self, kinds: Sequence[Kind]) -> Iterator[object]:
         """Yield every raw value there is: what pseudonymization has to look for."""
         for kind in kinds:
-            for _, pairs in self.groups(kind):
+            for _, pairs in (*self.given(kind), *self.surroundings(kind)):
                 yield from (value for _, value in pairs)
 
-    def _surroundings(self, kind: Kind) -> Iterator[Group]:
+    def surroundings(self, kind: Kind) -> Iterator[Group]:
+        """Yield what surrounds the run, as far as it was opened in the body of the run around it."""
         before = _NOWHERE
         if self._parent_run_id is not None:
             if body_config(self._parent_run_id) is None:
@@ -289,11 +277,12 @@ class Search:
                 return
             if self._parent is not None:
                 before = self._parent.ambient
-        around = get_current()
+        current = get_current()
+        around, before = in_force(current), in_force(before)
         value = around.get(kind.attribute)
         if value is not before.get(kind.attribute) or block_of(around) is not block_of(before):
             yield "context", [(kind.attribute, value)]
-        span = trace_api.get_current_span(around)
+        span = trace_api.get_current_span(current)
         if span is not trace_api.get_current_span(before) and span.is_recording():
             attributes = getattr(span, "attributes", None)
             if isinstance(attributes, Mapping):

@@ -13,11 +13,11 @@ from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._records import LightRecords
 from langchain_sessions._reports import Reports
-from langchain_sessions._runs import SESSION_ID, LiveRun, LiveRuns
+from langchain_sessions._runs import NO_IDS, LiveRun, LiveRuns
 from langchain_sessions._upstream import (
-    GEN_AI_CONVERSATION_ID,
     NO_CONTEXT,
     OpenInferenceTracer,
+    SessionSpan,
     SessionTracer,
     TraceConfig,
     context_for_end,
@@ -88,8 +88,9 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         if not isinstance(policy, SessionPolicy):
             msg = f"policy must be a SessionPolicy, not {type(policy).__name__}"
             raise TypeError(msg)
-        tracer = cast("Tracer", SessionTracer(tracer_provider, config))  # all that upstream uses of one
-        super().__init__(tracer, separate_trace_from_runtime_context)
+        tracer = SessionTracer(tracer_provider, config, writes_conversation_id=policy.conversation_id)
+        # What it has is all that upstream uses of a tracer.
+        super().__init__(cast("Tracer", tracer), separate_trace_from_runtime_context)
         use_plain_dictionaries(self)
         self._reports: Final = Reports(is_private=policy.pseudonymize is not None)
         self._starting: Final = _Starting()
@@ -185,7 +186,10 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         return live
 
     def _start_span(self, run: Run, live: LiveRun) -> None:
-        context = context_for_start(live.ambient, live.ids, live.secrets)
+        # A nested run that could not be looked at writes no id that may turn out to be another one.
+        is_open = bool(live.provisional) and run.parent_run_id is not None
+        ids = NO_IDS if is_open else live.ids
+        context = context_for_start(live.ambient, ids, live.secrets)
         live.end_context = context_for_end(context)
         if live.secrets:
             run.name = scrub(run.name, live.secrets)
@@ -201,24 +205,28 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         if live.secrets:
             span.conceal(live.secrets)
         if self._policy.conversation_id:
-            span.identify(self._attributes(live))
+            span.identify(ids)
         else:
-            span.expect(live.ids)
+            span.expect(ids)
 
     def _finish_ids(self, run: Run, live: LiveRun) -> None:
-        if live.adopt():
-            span = span_of_run(self, run.id)
-            if span is not None:
-                span.expect(self._attributes(live))
+        found = live.settle()
+        if live.provisional:
+            if not found and run.parent_run_id is not None and run.run_type == "chain":
+                # Nothing inside told its id, which LangChain may have hidden: rather none than another's.
+                live.ids = {name: id_ for name, id_ in live.ids.items() if name not in live.provisional}
+            live.tell_ancestors(live.ids)
+        span = span_of_run(self, run.id)
+        if span is not None and (found or live.provisional):
+            span.expect(live.ids)
         if self._policy.pseudonymize is not None:
             given = metadata_of(run)
             run.extra = {**run.extra, "metadata": {}}  # should the next line fail, nothing is told
-            run.extra["metadata"] = self._discovery.conceal(given, live.secrets)
+            run.extra["metadata"] = self._discovery.conceal(given, self._secrets_of(live, span))
 
-    def _attributes(self, live: LiveRun) -> Mapping[str, str]:
-        if self._policy.conversation_id and SESSION_ID in live.ids:
-            return {**live.ids, GEN_AI_CONVERSATION_ID: live.ids[SESSION_ID]}
-        return live.ids
+    @staticmethod
+    def _secrets_of(live: LiveRun, span: SessionSpan | None) -> Mapping[str, str]:
+        return live.secrets if span is None else span.secrets
 
     def _met(self, error: Exception, run: Run, doing: str) -> None:
         """Deal with an error that must not reach the application."""

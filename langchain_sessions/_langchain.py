@@ -56,7 +56,7 @@ def starting_config() -> Mapping[str, Any] | None:
                     return cast("Mapping[str, Any]", config)
                 return {} if config is None else None
         frame = frame.f_back
-    return {}
+    return None
 
 
 def body_config(run_id: UUID) -> Mapping[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ def _scrub_text(text: str, secrets: Mapping[str, str]) -> str:
     return text
 
 
-def _forms(raw: str, replacement: str) -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=1024)
+def _forms(raw: str, replacement: str) -> tuple[tuple[str, str], ...]:
+    return tuple(_make_forms(raw, replacement))
+
+
+def _make_forms(raw: str, replacement: str) -> Iterator[tuple[str, str]]:
     """Yield what a raw id looks like in text, in JSON, and in JSON inside JSON, as tool calls have it."""
     for ascii_only in (False, True):
         in_json = json.dumps(raw, ensure_ascii=ascii_only)

@@ -44,14 +44,10 @@ class Several(Enum):
 
 
 class IdentifiedSpan(Protocol):
-    """A span that writes the ids of its run."""
-
-    def identify(self, ids: Mapping[str, str]) -> None:
-        """Write the ids now, and again when the span ends."""
-        ...
+    """A span that can keep ids to itself."""
 
     def conceal(self, secrets: Mapping[str, str]) -> None:
-        """Replace these raw ids by their pseudonyms in everything written from now on."""
+        """Replace these raw ids, too, by their pseudonyms in everything written from now on."""
         ...
 
 
@@ -66,8 +62,8 @@ class LiveRun:
         given: The raw values of the policy's keys in the run's metadata.
         configured: What the run's `configurable` held under these keys when it started; None if the run did
             not have to look there, or could not.
-        is_provisional: Whether the ids are those of the surroundings for want of a look at `configurable`,
-            which would outrank them. The first run inside settles it.
+        provisional: The names among `ids` that came from the surroundings for want of a look at
+            `configurable`, which would outrank them. The runs inside may know better.
         secrets: With pseudonymization: raw text to pseudonym, for every id met in this run and around it.
         span: Set once the span has started; stays None when tracing is suppressed.
         end_context: What OpenInference may read from the OpenTelemetry context when the span ends.
@@ -85,8 +81,8 @@ class LiveRun:
         "ended",
         "given",
         "ids",
-        "is_provisional",
         "parent",
+        "provisional",
         "repeats",
         "run_id",
         "secrets",
@@ -108,7 +104,7 @@ class LiveRun:
         self.ids = ids
         self.given = given
         self.configured: Mapping[str, object] | None = None
-        self.is_provisional = False
+        self.provisional: frozenset[str] = frozenset()
         self.secrets = secrets
         self.span: IdentifiedSpan | None = None
         self.end_context = _NO_CONTEXT
@@ -125,27 +121,10 @@ class LiveRun:
         run.configured = parent.configured
         return run
 
-    def claim(self, ids: Mapping[str, str], secrets: Mapping[str, str]) -> None:
-        """Take ids found after the start, instead of provisional ones; others that the run has stay."""
-        new = {name: id_ for name, id_ in ids.items() if self.is_provisional or name not in self.ids}
-        if secrets:
-            self.learn(secrets)
-        if new:
-            self.ids = {**self.ids, **new}
-            if self.span is not None:
-                self.span.identify(self.ids)
-            self.tell_ancestors(new, secrets)
-
-    def learn(self, secrets: Mapping[str, str]) -> None:
-        """Conceal more raw ids than were known at the start."""
-        self.secrets = {**self.secrets, **secrets}
-        if self.span is not None:
-            self.span.conceal(self.secrets)
-
     def tell_ancestors(
         self, ids: Mapping[str, str | Literal[Several.SEVERAL]], secrets: Mapping[str, str] = NO_IDS
     ) -> None:
-        """Let the open ancestors know which ids were found below them; see `adopt`."""
+        """Let the open ancestors know which ids were found below them; see `settle`."""
         ancestor = self.parent
         while ancestor is not None and not ancestor.ended:
             ancestor.note_below(ids, secrets)
@@ -161,25 +140,26 @@ class LiveRun:
             for name, id_ in ids.items():
                 if self._below.setdefault(name, id_) != id_:
                     self._below[name] = Several.SEVERAL
-            if secrets:
-                self.learn(secrets)
+        if secrets and self.span is not None:
+            self.span.conceal(secrets)
 
-    def adopt(self) -> bool:
+    def settle(self) -> bool:
         """At the end: a run without an id takes the one found below it, if there was exactly one.
 
         Earlier would be a guess: a run that serves two conversations (a batch job) belongs to neither. A user
-        found in another session is not this run's.
+        found in another session is not this run's. A provisional id gives way to the one found below.
 
         Returns:
-            Whether the run has more ids than before.
+            Whether the ids are other ones than before.
         """
         if not self._below:
             return False
-        session = self._below.get(SESSION_ID, self.ids.get(SESSION_ID))
-        if session is Several.SEVERAL or session != self.ids.get(SESSION_ID, session):
+        settled = {name: id_ for name, id_ in self.ids.items() if name not in self.provisional}
+        session = self._below.get(SESSION_ID, settled.get(SESSION_ID))
+        if session is Several.SEVERAL or session != settled.get(SESSION_ID, session):
             return False
         found = {name: id_ for name, id_ in self._below.items() if id_ is not Several.SEVERAL}
-        self.ids = {**found, **self.ids}
+        self.ids = {**self.ids, **found, **settled}
         return True
 
     def release(self) -> None:

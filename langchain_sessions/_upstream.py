@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
 __all__ = [
-    "GEN_AI_CONVERSATION_ID",
     "NO_CONTEXT",
     "OpenInferenceTracer",
     "SessionSpan",
@@ -49,7 +48,6 @@ GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
 NO_CONTEXT: Final = Context()
 
 _IDS: Final = frozenset({SESSION_ID, USER_ID})
-_LAST: Final = (SESSION_ID, USER_ID, GEN_AI_CONVERSATION_ID)
 _SPAN_KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
 
 _CONTEXT_TEXTS: Final = (
@@ -71,17 +69,30 @@ class SessionSpan(OpenInferenceSpan):
     kind come the others, and the session id is the last attribute that a span gets.
     """
 
-    def __init__(self, wrapped: trace_api.Span, config: TraceConfig, *, masks: bool) -> None:
+    def __init__(
+        self,
+        wrapped: trace_api.Span,
+        config: TraceConfig,
+        *,
+        masks: bool,
+        writes_conversation_id: bool = False,
+    ) -> None:
         super().__init__(wrapped, config=config)
         self._self_sdk_span = wrapped
         self._self_trace_config = config
         self._self_masks = masks
+        self._self_writes_conversation_id = writes_conversation_id
         self._self_recorded: BaseException | None = None
         self._self_secrets: Mapping[str, str] = NO_IDS
 
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """Raw ids, each with the pseudonym that is written in its place."""
+        return self._self_secrets
+
     def conceal(self, secrets: Mapping[str, str]) -> None:
-        """Replace these raw ids by their pseudonyms in the name, and in everything written from now on."""
-        self._self_secrets = secrets
+        """Replace these raw ids, too, by their pseudonyms: in the name, and in all that is written now on."""
+        self._self_secrets = {**self._self_secrets, **secrets}
         name = getattr(self._self_sdk_span, "name", None)
         if isinstance(name, str) and (hidden := scrub(name, secrets)) != name:
             self._self_sdk_span.update_name(hidden)
@@ -93,9 +104,11 @@ class SessionSpan(OpenInferenceSpan):
 
     def expect(self, ids: Mapping[str, str]) -> Mapping[str, AttributeValue]:
         """Write the ids when the span ends; return them as they will be written."""
-        last = {name: ids[name] for name in _LAST if name in ids}
+        last: dict[str, AttributeValue] = dict(ids)
         if self._self_masks:
             last = self._masked(last)
+        if self._self_writes_conversation_id and SESSION_ID in last:
+            last[GEN_AI_CONVERSATION_ID] = last[SESSION_ID]
         kept: dict[str, AttributeValue] = cast("Any", self)._self_important_attributes
         kind = kept.get(_SPAN_KIND)
         kept.clear()
@@ -175,8 +188,6 @@ class SessionSpan(OpenInferenceSpan):
 
     def _masked(self, ids: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
         masked = {name: self._self_trace_config.mask(name, id_) for name, id_ in ids.items()}
-        if masked.get(SESSION_ID) is None:  # the same id by another name
-            masked.pop(GEN_AI_CONVERSATION_ID, None)
         return {name: id_ for name, id_ in masked.items() if id_ is not None}
 
 
@@ -198,10 +209,17 @@ class SessionTracer:
     spans is, and because samplers, processors and backends know it by that name.
     """
 
-    def __init__(self, provider: trace_api.TracerProvider | None, config: TraceConfig) -> None:
+    def __init__(
+        self,
+        provider: trace_api.TracerProvider | None,
+        config: TraceConfig,
+        *,
+        writes_conversation_id: bool = False,
+    ) -> None:
         self._provider = provider
         self._config = config
         self._masks = _masks(config)
+        self._writes_conversation_id = writes_conversation_id
         self._tracer = None if provider is None else self._make(provider)
 
     def start_span(
@@ -229,7 +247,12 @@ class SessionTracer:
             tracer, name=name, context=context, attributes=attributes, start_time=start_time
         )
         _capture_span_context(sdk_span.get_span_context())
-        return SessionSpan(sdk_span, self._config, masks=self._masks)
+        return SessionSpan(
+            sdk_span,
+            self._config,
+            masks=self._masks,
+            writes_conversation_id=self._writes_conversation_id,
+        )
 
     def _find(self) -> OITracer:
         provider = trace_api.get_tracer_provider()

@@ -349,6 +349,21 @@ def test_a_config_that_masks_ids_is_obeyed(make_handler: MakeHandler, traces: Tr
     assert not any("abc" in str({**(span.attributes or {}), "metadata": ""}) for span in traces)
 
 
+def test_a_mask_that_rewrites_the_id_rewrites_its_other_name(
+    make_handler: MakeHandler, traces: Traces
+) -> None:
+    """`gen_ai.conversation.id` is what `session.id` has become."""
+
+    class Short(TraceConfig):
+        def mask(self, key: str, value: Any, **options: Any) -> Any:
+            return "masked" if key == SESSION_ID else super().mask(key, value, **options)
+
+    handler = make_handler(config=Short(), policy=SessionPolicy(conversation_id=True))
+    runnables.chat_model().invoke("hi", config(handler, session_id="abc"))
+    (span,) = traces
+    assert (attribute(span, SESSION_ID), attribute(span, "gen_ai.conversation.id")) == ("masked", "masked")
+
+
 def test_attributes_of_the_surrounding_context_are_those_of_the_start(
     handler: SessionCallbackHandler, traces: Traces
 ) -> None:

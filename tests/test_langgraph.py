@@ -335,8 +335,8 @@ def test_the_thread_that_lost_is_kept_in_metadata_and_logged_once(
         ["outer"] * 2 if key == "thread_id" else [None] * 2
     )
     assert [record.getMessage() for record in caplog.records if "trace of" in record.getMessage()] == [
-        "langchain_sessions: run 'LangGraph' brought session.id 'inner' into a trace of 'outer', which it keeps; "
-        "SessionPolicy(nested='own') lets it have its own"
+        "langchain_sessions: run 'LangGraph' brought session.id 'inner' into a trace of 'outer', "
+        "which it keeps; SessionPolicy(nested='own') lets it have its own"
     ]
 
 

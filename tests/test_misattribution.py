@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 import wrapt
+from langchain_core.callbacks import AsyncCallbackManager
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import set_config_context
@@ -20,6 +21,8 @@ from langgraph.graph import (  # pyright: ignore[reportMissingTypeStubs] -- it i
     MessagesState,
     StateGraph,
 )
+from openinference.instrumentation import using_session
+from opentelemetry import trace
 from opentelemetry.context import get_current
 
 from langchain_sessions import (
@@ -29,6 +32,7 @@ from langchain_sessions import (
     current_session_id,
     normalize_session_id,
     session,
+    session_config,
 )
 from langchain_sessions._runs import LiveRun
 from tests.support import runnables
@@ -141,6 +145,97 @@ def test_inner_conversations_of_an_abatch_have_their_own(make_handler: MakeHandl
     assert sorted(map(str, traces.sessions())) == [*"CCCDDD", "R"]
 
 
+def test_metadata_outranks_a_configurable_that_shows_late(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """Whatever is provisional in a run, its session id is not, if metadata gave it."""
+    config = RunnableConfig(
+        callbacks=[handler], metadata={"session_id": "M"}, configurable={"thread_id": "T"}
+    )
+    asyncio.run((echo("one") | echo("two")).abatch(["x"], [config]))
+    assert set(traces.sessions()) == {"M"}
+
+
+def test_an_inner_abatch_keeps_the_outer_id(handler: SessionCallbackHandler, traces: Traces) -> None:
+    """One id per trace, also where the inner chain brings its own in a way that shows late."""
+
+    async def outer(_: object) -> None:
+        chain = RunnableLambda(str, name="one") | RunnableLambda(str, name="two")
+        await chain.abatch(["x"], [session_config("T")])
+
+    config: Any = {"callbacks": [handler], "metadata": {"session_id": "R"}}
+    asyncio.run(RunnableLambda(outer).ainvoke("x", config))
+    assert traces.sessions() == ["R"] * 4
+
+
+def test_the_conversation_id_is_the_session_id_also_when_it_shows_late(
+    make_handler: MakeHandler, traces: Traces
+) -> None:
+    """Two names of one id never hold two."""
+    handler = make_handler(policy=SessionPolicy(conversation_id=True))
+
+    async def run() -> None:
+        config = RunnableConfig(callbacks=[handler], configurable={"thread_id": "T1"})
+        with session("A"):
+            await (echo("one") | echo("two")).abatch(["x"], [config])
+
+    asyncio.run(run())
+    ids = [(attribute(s, SESSION_ID), attribute(s, "gen_ai.conversation.id")) for s in traces]
+    assert ids == [("T1", "T1")] * 3
+
+
+def test_a_run_by_hand_in_a_task_serves_each_conversation(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """What its start could not see is not taken from the first call inside it."""
+
+    async def run() -> None:
+        manager = AsyncCallbackManager.configure(inheritable_callbacks=[handler])
+        start = manager.on_chain_start({}, {}, name="hand")
+        by_hand = await asyncio.wait_for(start, timeout=5)
+        for id_ in "AB":
+            config: Any = {"callbacks": by_hand.get_child(), "configurable": {"thread_id": id_}}
+            await RunnableLambda(str, name="call").ainvoke("x", config)
+        await by_hand.on_chain_end({})
+
+    asyncio.run(run())
+    assert found(traces) == [("call", "A"), ("call", "B"), ("hand", None)]
+
+
+@pytest.mark.parametrize("nested", ["root", "own"])
+def test_a_chain_whose_steps_are_told_elsewhere_takes_no_id_of_the_worker(
+    nested: Any, make_handler: MakeHandler, traces: Traces
+) -> None:
+    """LangChain tells bound steps of a nested `abatch` beside their chain, which then has no id."""
+    handler = make_handler(policy=SessionPolicy(nested=nested))
+
+    async def job(_: object) -> None:
+        with session("worker"):
+            configs = [RunnableConfig(configurable={"thread_id": id_}) for id_ in "CD"]
+            await (echo("step") | echo("step")).abatch(["1", "2"], configs)
+
+    asyncio.run(RunnableLambda(job).ainvoke("x", {"callbacks": [handler]}))
+    assert "worker" not in traces.sessions()
+    assert {id_ for name, id_ in found(traces) if name == "step"} == {"C", "D"}
+    assert {id_ for _, id_ in traces.at_start} == {None, "C", "D"}
+
+
+@pytest.mark.parametrize("nested", ["root", "own"])
+def test_a_nested_abatch_in_a_block_is_in_the_session(
+    nested: Any, make_handler: MakeHandler, traces: Traces
+) -> None:
+    """The runs inside confirm what their chain could only suppose; the outer run takes it at its end."""
+    handler = make_handler(policy=SessionPolicy(nested=nested))
+
+    async def job(_: object) -> None:
+        with session("A"):
+            chain = RunnableLambda(str, name="one") | RunnableLambda(str, name="two")
+            await chain.abatch(["1", "2"])
+
+    asyncio.run(RunnableLambda(job).ainvoke("x", {"callbacks": [handler]}))
+    assert traces.sessions() == ["A"] * 7
+
+
 # --- the context around -----------------------------------------------------------------------------------
 
 
@@ -209,6 +304,71 @@ def test_blocks_that_end_out_of_order_are_over(handler: SessionCallbackHandler, 
     echo("afterwards").invoke("x", {"callbacks": [handler]})
     assert found(traces) == [*(("answer", id_) for id_ in "ABCD"), ("afterwards", None)]
     assert dict(get_current()) == {}
+
+
+def test_a_block_is_over_also_when_somebody_elses_token_brings_it_back(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """A span or `using_session` entered inside a block and left after it restores the block's context."""
+    tracer = traces.provider.get_tracer("test")
+
+    def mine() -> Iterator[None]:
+        with session("A"):
+            yield
+
+    def others(what: Any) -> Iterator[None]:
+        with what:
+            yield
+
+    def finish() -> None:
+        for what in (tracer.start_as_current_span("other"), using_session("U")):
+            one, other = mine(), others(what)
+            for generator in (one, other):
+                next(generator)
+            one.close()  # type: ignore[attr-defined]
+            assert current_session_id() in (None, "U")
+            other.close()  # type: ignore[attr-defined]
+            assert current_session_id() is None
+            echo("unrelated").invoke("x", {"callbacks": [handler]})
+
+    copy_context().run(finish)
+    assert [id_ for name, id_ in found(traces) if name == "unrelated"] == [None, None]
+
+
+def test_a_foreign_context_on_top_of_a_block_stays_when_it_ends(traces: Traces) -> None:
+    """Leaving a block takes out what the block put in, and nothing else."""
+    block, tracer = session("A"), traces.provider.get_tracer("test")
+
+    def run() -> None:
+        block.__enter__()
+        with tracer.start_as_current_span("span") as span, using_session("U"):
+            block.__exit__(None, None, None)
+            assert current_session_id() == "U"
+            assert trace.get_current_span() is span
+
+    copy_context().run(run)
+
+
+def test_a_task_that_outlives_its_block_stays_in_it(handler: SessionCallbackHandler, traces: Traces) -> None:
+    """Also after a block of its own, and though the block is over where it was opened."""
+
+    async def background(go: asyncio.Event) -> None:
+        await go.wait()
+        with session("B"):
+            pass
+        await echo("of A").ainvoke("x", {"callbacks": [handler]})
+
+    async def run() -> None:
+        go = asyncio.Event()
+        with session("Z"):
+            with session("A"):
+                task = asyncio.create_task(background(go))
+            go.set()
+            await task
+            assert current_session_id() == "Z"
+
+    asyncio.run(run())
+    assert found(traces) == [("of A", "A")]
 
 
 def test_a_block_may_end_in_another_context() -> None:
