@@ -33,7 +33,8 @@ class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with sess
     A sync and an async context manager, and a decorator for functions, coroutines, generators and async
     generators. It is OpenInference's `using_session` with a checked and normalized id: spans of any
     OpenInference instrumentor inside carry the id, and our handler takes it for runs that bring none of
-    their own. One instance may be entered any number of times, nested and in several threads and tasks.
+    their own. One instance may be entered any number of times, nested and in several threads and tasks; but
+    where several generators hold it open at once, decorate them instead.
 
     Args:
         session_id: The id of the conversation, see `normalize_session_id`.
