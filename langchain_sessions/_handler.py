@@ -13,7 +13,7 @@ from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._records import LightRecords
 from langchain_sessions._reports import Reports
-from langchain_sessions._runs import NO_IDS, LiveRun, LiveRuns
+from langchain_sessions._runs import LiveRun, LiveRuns
 from langchain_sessions._upstream import (
     NO_CONTEXT,
     OpenInferenceTracer,
@@ -186,9 +186,9 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         return live
 
     def _start_span(self, run: Run, live: LiveRun) -> None:
-        # A nested run that could not be looked at writes no id that may turn out to be another one.
-        is_open = bool(live.provisional) and run.parent_run_id is not None
-        ids = NO_IDS if is_open else live.ids
+        ids = live.ids
+        if live.provisional and run.parent_run_id is not None:
+            ids = live.settled_ids()  # what may turn out to be another one is written at the end
         context = context_for_start(live.ambient, ids, live.secrets)
         live.end_context = context_for_end(context)
         if live.secrets:
@@ -214,7 +214,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         if live.provisional:
             if not found and run.parent_run_id is not None and run.run_type == "chain":
                 # Nothing inside told its id, which LangChain may have hidden: rather none than another's.
-                live.ids = {name: id_ for name, id_ in live.ids.items() if name not in live.provisional}
+                live.ids = live.settled_ids()
             live.tell_ancestors(live.ids)
         span = span_of_run(self, run.id)
         if span is not None and (found or live.provisional):

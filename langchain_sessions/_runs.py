@@ -43,7 +43,7 @@ class Several(Enum):
     SEVERAL = 0
 
 
-class IdentifiedSpan(Protocol):
+class ConcealingSpan(Protocol):
     """A span that can keep ids to itself."""
 
     def conceal(self, secrets: Mapping[str, str]) -> None:
@@ -106,7 +106,7 @@ class LiveRun:
         self.configured: Mapping[str, object] | None = None
         self.provisional: frozenset[str] = frozenset()
         self.secrets = secrets
-        self.span: IdentifiedSpan | None = None
+        self.span: ConcealingSpan | None = None
         self.end_context = _NO_CONTEXT
         self.ambient = get_current()
         self.started = monotonic()
@@ -154,13 +154,17 @@ class LiveRun:
         """
         if not self._below:
             return False
-        settled = {name: id_ for name, id_ in self.ids.items() if name not in self.provisional}
+        settled = self.settled_ids()
         session = self._below.get(SESSION_ID, settled.get(SESSION_ID))
         if session is Several.SEVERAL or session != settled.get(SESSION_ID, session):
             return False
         found = {name: id_ for name, id_ in self._below.items() if id_ is not Several.SEVERAL}
         self.ids = {**self.ids, **found, **settled}
         return True
+
+    def settled_ids(self) -> dict[str, str]:
+        """Return the ids that are not provisional."""
+        return {name: id_ for name, id_ in self.ids.items() if name not in self.provisional}
 
     def release(self) -> None:
         """Let go of everything but the fact that the run has ended: a child may hold on to it for long."""

@@ -173,6 +173,23 @@ def test_an_openinference_span_keeps_its_kind_aside(traces: Traces) -> None:
     assert attribute(traces.ended[0], SpanAttributes.OPENINFERENCE_SPAN_KIND) == "CHAIN"
 
 
+def test_what_an_openinference_span_keeps_aside_is_written_last_and_newest_first(traces: Traces) -> None:
+    """The ids travel in `_self_important_attributes` before the kind, so the session id is the newest."""
+    span = _upstream.SessionSpan(
+        traces.provider.get_tracer("test").start_span("span"), TraceConfig(), masks=False
+    )
+    ids = {SpanAttributes.SESSION_ID: "abc", SpanAttributes.USER_ID: "ada"}
+    span.expect(ids)
+    span.set_attributes({SpanAttributes.OPENINFERENCE_SPAN_KIND: "CHAIN", "other": 1})
+    span.end()
+    assert list(traces.ended[0].attributes or {}) == [
+        "other",
+        SpanAttributes.OPENINFERENCE_SPAN_KIND,
+        SpanAttributes.USER_ID,
+        SpanAttributes.SESSION_ID,
+    ], "OpenInferenceSpan._self_important_attributes is written in another order: the SDK may drop the id"
+
+
 def test_an_openinference_tracer_brings_its_own_id_generator() -> None:
     """We start spans with the `OITracer` as the SDK's `self`, for the sake of its id generator."""
     sdk_tracer: Any = TracerProvider(shutdown_on_exit=False).get_tracer("test")

@@ -220,6 +220,21 @@ def test_a_chain_whose_steps_are_told_elsewhere_takes_no_id_of_the_worker(
     assert {id_ for _, id_ in traces.at_start} == {None, "C", "D"}
 
 
+def test_a_settled_id_is_written_at_the_start_beside_a_provisional_one(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
+    """A user of the surroundings may turn out to be another one; the session of the metadata may not."""
+
+    async def job(_: object) -> None:
+        with session("worker", user_id="ada"):
+            chain = RunnableLambda(str, name="one") | RunnableLambda(str, name="two")
+            await chain.abatch(["1"], RunnableConfig(metadata={"session_id": "M"}))
+
+    asyncio.run(RunnableLambda(job).ainvoke("x", {"callbacks": [handler]}))
+    assert traces.at_start == [("job", None), ("RunnableSequence", "M"), ("one", "M"), ("two", "M")]
+    assert {(attribute(s, SESSION_ID), attribute(s, USER_ID)) for s in traces} == {("M", "ada")}
+
+
 @pytest.mark.parametrize("nested", ["root", "own"])
 def test_a_nested_abatch_in_a_block_is_in_the_session(
     nested: Any, make_handler: MakeHandler, traces: Traces
