@@ -396,7 +396,11 @@ def test_a_block_may_end_in_another_context() -> None:
 
     async def read() -> list[str | None]:
         items, generator = [], generate()
-        while (item := await asyncio.wait_for(anext(generator, "end"), timeout=5)) != "end":
+
+        async def step() -> str | None:
+            return await anext(generator, "end")
+
+        while (item := await asyncio.create_task(step())) != "end":  # each item in a task of its own
             items.append(item)
         return items
 
