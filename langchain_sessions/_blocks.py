@@ -59,6 +59,11 @@ def in_force(context: Context) -> Context:
     return context
 
 
+def is_unchanged(key: str, around: Context, before: Context) -> bool:
+    """Whether a context holds the value of one before it: no block, and nobody else, has set it since."""
+    return around.get(key) is before.get(key) and block_of(around) is block_of(before)
+
+
 def enter(owner: object, values: Mapping[str, object]) -> None:
     """Make the current context with these values in it current."""
     attach(Block(owner, get_current(), values).context)

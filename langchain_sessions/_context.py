@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from openinference.instrumentation import using_attributes
 from opentelemetry.context import get_current
 
-from langchain_sessions._blocks import block_of, enter, in_force, leave
+from langchain_sessions._blocks import block_of, enter, in_force, is_unchanged, leave
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
 from langchain_sessions._langchain import executing_run
 from langchain_sessions._policy import SessionPolicy
@@ -149,12 +149,10 @@ def current_session_id() -> str | None:
     `using_session` block's.
     """
     around = in_force(get_current())
-    ambient, block = around.get(SESSION_ID), block_of(around)
     run = _executing_live_run()
-    if run is not None and SESSION_ID in run.ids:
-        before = in_force(run.ambient)
-        if ambient is before.get(SESSION_ID) and block is block_of(before):
-            return run.ids[SESSION_ID]
+    if run is not None and SESSION_ID in run.ids and is_unchanged(SESSION_ID, around, in_force(run.ambient)):
+        return run.ids[SESSION_ID]
+    ambient, block = around.get(SESSION_ID), block_of(around)
     if ambient is None:
         return None
     if block is not None and isinstance(block.owner, session) and block.owner.session_id == ambient:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from opentelemetry import trace as trace_api
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import get_current
 
-from langchain_sessions._blocks import block_of, in_force
+from langchain_sessions._blocks import in_force, is_unchanged
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id, text_of
 from langchain_sessions._langchain import body_config, configurable_of, starting_config
 from langchain_sessions._policy import Group, SessionPolicy, resolve
 from langchain_sessions._privacy import scrub
-from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID, LiveRun, Several
+from langchain_sessions._runs import NO_CONTEXT, NO_IDS, SESSION_ID, USER_ID, LiveRun, Several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,6 @@ _NOT_AN_ID: Final = "[not an id]"
 
 _ID_KEYS_SPELT_PLAINLY: Final = frozenset({"sessionid", "conversationid", "threadid"})
 
-_NOWHERE: Final = Context()
 _ABSENT: Final = object()
 """No such key. A key that holds None says that there is no id, which is not the same."""
 
@@ -269,7 +269,7 @@ class Search:
 
     def surroundings(self, kind: Kind) -> Iterator[Group]:
         """Yield what surrounds the run, as far as it was opened in the body of the run around it."""
-        before = _NOWHERE
+        before = NO_CONTEXT
         if self._parent_run_id is not None:
             if body_config(self._parent_run_id) is None:
                 # Not in the body of the run around: between two steps of a streamed graph, the context is
@@ -279,9 +279,8 @@ class Search:
                 before = self._parent.ambient
         current = get_current()
         around, before = in_force(current), in_force(before)
-        value = around.get(kind.attribute)
-        if value is not before.get(kind.attribute) or block_of(around) is not block_of(before):
-            yield "context", [(kind.attribute, value)]
+        if not is_unchanged(kind.attribute, around, before):
+            yield "context", [(kind.attribute, around.get(kind.attribute))]
         span = trace_api.get_current_span(current)
         if span is not trace_api.get_current_span(before) and span.is_recording():
             attributes = getattr(span, "attributes", None)
@@ -302,6 +301,7 @@ def own_of(configured: Mapping[str, object], parent: LiveRun | None) -> dict[str
     return {key: value for key, value in configured.items() if value is not inherited.get(key)}
 
 
+@lru_cache(maxsize=1024)  # asked for every key of every run without an id
 def _spelt_plainly(key: object) -> str:
     return "".join(filter(str.isalnum, key)).lower() if isinstance(key, str) else ""
 

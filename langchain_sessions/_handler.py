@@ -13,11 +13,9 @@ from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._records import LightRecords
 from langchain_sessions._reports import Reports
-from langchain_sessions._runs import LiveRun, LiveRuns
+from langchain_sessions._runs import NO_CONTEXT, LiveRun, LiveRuns
 from langchain_sessions._upstream import (
-    NO_CONTEXT,
     OpenInferenceTracer,
-    SessionSpan,
     SessionTracer,
     TraceConfig,
     context_for_end,
@@ -29,7 +27,6 @@ from langchain_sessions._upstream import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from uuid import UUID
 
     from langchain_core.tracers.schemas import Run
@@ -146,7 +143,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
                 self._finish_ids(run, live)
         except Exception as error:
             self._met(error, run, "identify")
-        token = attach(NO_CONTEXT if live is None else live.end_context)
+        token = attach(NO_CONTEXT if live is None else context_for_end(live.ambient))
         try:
             super()._end_trace(run)
         except Exception as error:
@@ -190,7 +187,6 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         if live.provisional and run.parent_run_id is not None:
             ids = live.settled_ids()  # what may turn out to be another one is written at the end
         context = context_for_start(live.ambient, ids, live.secrets)
-        live.end_context = context_for_end(context)
         if live.secrets:
             run.name = scrub(run.name, live.secrets)
         token = attach(context)
@@ -217,16 +213,14 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
                 live.ids = live.settled_ids()
             live.tell_ancestors(live.ids)
         span = span_of_run(self, run.id)
-        if span is not None and (found or live.provisional):
+        if span is None:  # tracing was suppressed at the start, so nothing is recorded
+            return
+        if found or live.provisional:
             span.expect(live.ids)
         if self._policy.pseudonymize is not None:
             given = metadata_of(run)
             run.extra = {**run.extra, "metadata": {}}  # should the next line fail, nothing is told
-            run.extra["metadata"] = self._discovery.conceal(given, self._secrets_of(live, span))
-
-    @staticmethod
-    def _secrets_of(live: LiveRun, span: SessionSpan | None) -> Mapping[str, str]:
-        return live.secrets if span is None else span.secrets
+            run.extra["metadata"] = self._discovery.conceal(given, span.secrets)
 
     def _met(self, error: Exception, run: Run, doing: str) -> None:
         """Deal with an error that must not reach the application."""

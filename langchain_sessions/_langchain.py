@@ -68,13 +68,10 @@ def body_config(run_id: UUID) -> Mapping[str, Any] | None:
     Returns:
         Its config, or None when another run's body, or none, is executing.
     """
-    config = var_child_runnable_config.get()
-    if config is None:
+    manager = executing_run()
+    if manager is None or manager.parent_run_id != run_id:
         return None
-    callbacks = config.get("callbacks")
-    if isinstance(callbacks, BaseCallbackManager) and callbacks.parent_run_id == run_id:
-        return cast("Mapping[str, Any]", config)
-    return None
+    return cast("Mapping[str, Any] | None", var_child_runnable_config.get())
 
 
 def executing_run() -> BaseCallbackManager | None:

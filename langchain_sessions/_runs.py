@@ -32,7 +32,7 @@ MAX_ORPHAN_AGE_SECONDS = 60 * 60.0
 """A run whose parent has ended has usually been abandoned too: LangChain tells nobody of the end of a run
 that is cancelled while other handlers are still being told of its start. A background task takes its time."""
 
-_NO_CONTEXT: Final = Context()
+NO_CONTEXT: Final = Context()
 
 NO_IDS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -66,7 +66,6 @@ class LiveRun:
             `configurable`, which would outrank them. The runs inside may know better.
         secrets: With pseudonymization: raw text to pseudonym, for every id met in this run and around it.
         span: Set once the span has started; stays None when tracing is suppressed.
-        end_context: What OpenInference may read from the OpenTelemetry context when the span ends.
         ambient: The OpenTelemetry context in which the run started.
         ended: Whether the run is over; a child may outlive it.
         repeats: How often its start was told again, and its end will be: LangChain calls a handler twice that
@@ -77,7 +76,6 @@ class LiveRun:
         "_below",
         "ambient",
         "configured",
-        "end_context",
         "ended",
         "given",
         "ids",
@@ -107,7 +105,6 @@ class LiveRun:
         self.provisional: frozenset[str] = frozenset()
         self.secrets = secrets
         self.span: ConcealingSpan | None = None
-        self.end_context = _NO_CONTEXT
         self.ambient = get_current()
         self.started = monotonic()
         self.ended = False
@@ -171,7 +168,7 @@ class LiveRun:
         self.ended = True
         self.parent = self.span = None
         self.secrets = NO_IDS
-        self.ambient = self.end_context = _NO_CONTEXT
+        self.ambient = NO_CONTEXT
 
 
 _below_lock = Lock()

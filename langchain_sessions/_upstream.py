@@ -20,7 +20,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry.context import Context, get_current
 
 from langchain_sessions._privacy import scrub
-from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID
+from langchain_sessions._runs import NO_CONTEXT, NO_IDS, SESSION_ID, USER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
 __all__ = [
-    "NO_CONTEXT",
     "OpenInferenceTracer",
     "SessionSpan",
     "SessionTracer",
@@ -44,8 +43,6 @@ __all__ = [
 ]
 
 GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
-
-NO_CONTEXT: Final = Context()
 
 _IDS: Final = frozenset({SESSION_ID, USER_ID})
 _SPAN_KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
@@ -216,7 +213,6 @@ class SessionTracer:
         *,
         writes_conversation_id: bool = False,
     ) -> None:
-        self._provider = provider
         self._config = config
         self._masks = _masks(config)
         self._writes_conversation_id = writes_conversation_id
@@ -279,13 +275,13 @@ def context_for_start(around: Context, ids: Mapping[str, str], secrets: Mapping[
     return Context(values)
 
 
-def context_for_end(start: Context) -> Context:
-    """Return the context in which OpenInference may end a span that was started in `start`.
+def context_for_end(ambient: Context) -> Context:
+    """Return the context in which OpenInference may end the span of a run that started in `ambient`.
 
     Not the current one: an end callback may run in a context that belongs to another conversation (the
     consumer of a stream, a shielded task). Only the metadata is needed, all else was written at the start.
     """
-    metadata = start.get(SpanAttributes.METADATA)
+    metadata = ambient.get(SpanAttributes.METADATA)
     return NO_CONTEXT if metadata is None else Context({SpanAttributes.METADATA: metadata})
 
 
