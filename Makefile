@@ -36,7 +36,7 @@ test: $(VENV)/.test ## Run the whole test suite, with coverage.
 	@$(BIN)/coverage report
 
 test-oldest: $(OLDEST)/.test ## Run the core and contract tests with the oldest supported versions.
-	$(OLDEST)/bin/python $(PYTEST) -m "contract or core"
+	$(OLDEST)/bin/python $(PYTEST) -m "contract or core" --ignore-glob='*/test_across_*' --ignore=tests/test_without_code.py
 
 test-upstream: ## Run OpenInference's own tests with our handler in the place of its tracer.
 	@scripts/upstream-suite
@@ -89,7 +89,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' --group test
+	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' --group test --group across
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made

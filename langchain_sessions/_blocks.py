@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context, attach, create_key, get_current
 
+from langchain_sessions._overlay import attached
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,16 +32,16 @@ class Block:
 
     __slots__ = ("before", "context", "left_in", "owner", "values")
 
-    def __init__(self, owner: object, before: Context, values: Mapping[str, object]) -> None:
+    def __init__(self, owner: object, values: Mapping[str, object]) -> None:
         self.owner = owner
-        self.before = before
+        self.before = attached()
         self.values = {**values, _KEY: self}
-        self.context = Context({**before, **self.values})
+        self.context = Context({**get_current(), **self.values})
         self.left_in: weakref.ref[Any] | None = None
 
     def is_over(self) -> bool:
         """Whether the block was left, here."""
-        return self.left_in is not None and self.left_in() is _here()
+        return self.left_in is not None and self.left_in() is here()
 
     def is_on_top_of(self, context: Context) -> bool:
         """Whether a context's values are still this block's."""
@@ -66,18 +68,18 @@ def is_unchanged(key: str, around: Context, before: Context) -> bool:
 
 def enter(owner: object, values: Mapping[str, object]) -> None:
     """Make the current context with these values in it current."""
-    attach(Block(owner, get_current(), values).context)
+    attach(Block(owner, values).context)
 
 
 def leave(owner: object) -> None:
     """Leave the innermost block of this owner; nothing happens in a context that is not inside one."""
-    current = get_current()
+    current = attached()
     block = block_of(current)
     while block is not None and (block.owner is not owner or block.is_over()):
         block = block_of(block.before)
     if block is None:
         return
-    block.left_in = weakref.ref(_here())
+    block.left_in = weakref.ref(here())
     if current is block.context:
         attach(in_force(block.before))
     elif block.is_on_top_of(current):  # with contexts of others around it, which stay
@@ -86,7 +88,8 @@ def leave(owner: object) -> None:
         attach(in_force(Context({**outside, **before})))
 
 
-def _here() -> object:
+def here() -> object:
+    """Return the task, or the thread where there is none, that is executing."""
     try:
         task = asyncio.current_task()
     except RuntimeError:  # no event loop is running in this thread

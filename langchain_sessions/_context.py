@@ -11,11 +11,13 @@ from langchain_core.runnables import RunnableConfig
 from openinference.instrumentation import using_attributes
 from opentelemetry.context import get_current
 
+from langchain_sessions._baggage import with_baggage, without_other_ids
 from langchain_sessions._blocks import block_of, enter, in_force, is_unchanged, leave
+from langchain_sessions._executing import executing
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
-from langchain_sessions._langchain import executing_run
+from langchain_sessions._overlay import attached
 from langchain_sessions._policy import SessionPolicy
-from langchain_sessions._runs import SESSION_ID, USER_ID, LiveRun, LiveRuns
+from langchain_sessions._runs import SESSION_ID, USER_ID
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,6 +41,10 @@ class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with sess
     Args:
         session_id: The id of the conversation, see `normalize_session_id`.
         user_id: The id of the user, written as `user.id`. None leaves the surrounding one in force.
+        propagate: Whether the ids also go into W3C baggage, so that instrumented HTTP clients and task queues
+            send them to the services they call, which take them from there if their policy says
+            `accept_baggage`. Off by default: the id goes to *every* host that is called inside, also to
+            third parties, such as a model's API. None stands for the policy's `propagate_baggage`.
         policy: Length limit and pseudonymization; give the one that the handler has.
 
     Raises:
@@ -46,9 +52,15 @@ class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with sess
     """
 
     def __init__(
-        self, session_id: object, *, user_id: object = None, policy: SessionPolicy | None = None
+        self,
+        session_id: object,
+        *,
+        user_id: object = None,
+        propagate: bool | None = None,
+        policy: SessionPolicy | None = None,
     ) -> None:
         policy = policy or SessionPolicy()
+        self.propagate = policy.propagate_baggage if propagate is None else propagate
         self.session_id = policy.canonical(session_id)
         self.user_id = None if user_id is None else policy.canonical(user_id)
         super().__init__(session_id=self.session_id, user_id=self.user_id or "")
@@ -59,10 +71,12 @@ class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with sess
         Returns:
             The canonical id.
         """
-        values: dict[str, object] = {SESSION_ID: self.session_id}
+        ids = {SESSION_ID: self.session_id}
         if self.user_id is not None:
-            values[USER_ID] = self.user_id
-        enter(self, values)
+            ids[USER_ID] = self.user_id
+        around = get_current()
+        inside = with_baggage(around, ids) if self.propagate else without_other_ids(around, ids)
+        enter(self, {**{key: value for key, value in inside.items() if value is not around.get(key)}, **ids})
         return self.session_id
 
     def __exit__(
@@ -148,8 +162,8 @@ def current_session_id() -> str | None:
     `session()` block inside that body is closer. Elsewhere it is the surrounding `session()` or
     `using_session` block's.
     """
-    around = in_force(get_current())
-    run = _executing_live_run()
+    around = in_force(attached())
+    run = executing()
     if run is not None and SESSION_ID in run.ids and is_unchanged(SESSION_ID, around, in_force(run.ambient)):
         return run.ids[SESSION_ID]
     ambient, block = around.get(SESSION_ID), block_of(around)
@@ -161,14 +175,3 @@ def current_session_id() -> str | None:
         return normalize_session_id(ambient)
     except InvalidSessionIdError:
         return None
-
-
-def _executing_live_run() -> LiveRun | None:
-    manager = executing_run()
-    if manager is None:
-        return None
-    for handler in manager.handlers:
-        runs = getattr(handler, "live_runs", None)
-        if isinstance(runs, LiveRuns) and (run := runs.get(manager.parent_run_id)) is not None:
-            return run
-    return None

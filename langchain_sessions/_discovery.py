@@ -1,8 +1,8 @@
 """Where the ids of a run come from: gathers the candidates in order, and reports what the user should hear.
 
 The order: the run's metadata, its `configurable`, the run around it, the OpenTelemetry context around it
-(`session()`, OpenInference's `using_session`), the recording span around it. Nothing found: no id. An id is
-never invented.
+(`session()`, OpenInference's `using_session`), the recording span around it, baggage if it is accepted.
+Nothing found: no id. An id is never invented.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from uuid import UUID
 from opentelemetry import trace as trace_api
 from opentelemetry.context import get_current
 
+from langchain_sessions._baggage import inbound_id
 from langchain_sessions._blocks import in_force, is_unchanged
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id, text_of
 from langchain_sessions._langchain import body_config, configurable_of, starting_config
+from langchain_sessions._overlay import attached
 from langchain_sessions._policy import Group, SessionPolicy, resolve
 from langchain_sessions._privacy import scrub
 from langchain_sessions._runs import NO_CONTEXT, NO_IDS, SESSION_ID, USER_ID, LiveRun, Several
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.context import Context
 
     from langchain_sessions._reports import Reports
 
@@ -60,6 +64,7 @@ class Discovery:
         metadata: Mapping[str, Any],
         parent: LiveRun | None,
         parent_run_id: UUID | None,
+        around: LiveRun | None = None,
     ) -> LiveRun:
         """Return the live run with its ids; called while the run is starting, from its start callback.
 
@@ -69,13 +74,16 @@ class Discovery:
             metadata: The run's metadata, with what it inherited.
             parent: The enclosing run, if it is live and ours.
             parent_run_id: LangChain's id of the enclosing run, if there is one, whoever traces it.
+            around: Where LangChain knows of no enclosing run of ours: the run of another handler of ours in
+                whose trace this one starts. A trace has one id, so this run keeps the outer one, by the
+                policy.
         """
         given = tuple([metadata.get(key, _ABSENT) for key in self._keys])
         if parent is not None and self._only_inherits(given, parent):
             return LiveRun.like(parent, run_id)
-        search = Search(self._own(metadata, parent), self._keys, parent, parent_run_id)
+        search = Search(self._own(metadata, parent), self._keys, parent, parent_run_id, self._inbound)
         run = LiveRun(run_id, parent, given=given)
-        introduced = self._find(run, search, run_name)
+        introduced = self._find(run, search, run_name, self._inherited(parent, around))
         run.configured = search.look() if self._policy.nested == "own" else search.configured
         secrets = self._secrets(search.everything(self._kinds)) if self._policy.pseudonymize else NO_IDS
         run.secrets = {**(parent.secrets if parent else NO_IDS), **secrets}
@@ -134,10 +142,19 @@ class Discovery:
         configured = configured_now(self._keys)
         return configured is not None and not own_of(configured, parent)
 
-    def _find(self, run: LiveRun, search: Search, run_name: str) -> dict[str, str | Several]:
+    def _inherited(self, parent: LiveRun | None, around: LiveRun | None) -> Mapping[str, str]:
+        if parent is not None or around is None:
+            return NO_IDS if parent is None else parent.ids
+        return {name: self._policy.canonical(id_) for name, id_ in around.settled_ids().items()}
+
+    def _inbound(self, name: str, context: Context) -> str | None:
+        return inbound_id(name, context, self._policy, self._reports)
+
+    def _find(
+        self, run: LiveRun, search: Search, run_name: str, inherited: Mapping[str, str]
+    ) -> dict[str, str | Several]:
         """Give a starting run its ids; return what of them is the run's own, for those around it."""
         parent = run.parent
-        inherited = NO_IDS if parent is None else parent.ids
         own: dict[str, str] = {}
         introduced: dict[str, str | Several] = {}
         provisional: set[str] = set()
@@ -239,7 +256,9 @@ class Search:
         keys: Sequence[str],
         parent: LiveRun | None,
         parent_run_id: UUID | None,
+        inbound: Callable[[str, Context], str | None],
     ) -> None:
+        self._inbound = inbound
         self._metadata = metadata
         self._keys = keys
         self._parent = parent
@@ -277,6 +296,8 @@ class Search:
                 return
             if self._parent is not None:
                 before = self._parent.ambient
+                if attached() is before:
+                    return  # what is in force is the parent's own view, see `LiveRun.view`
         current = get_current()
         around, before = in_force(current), in_force(before)
         if not is_unchanged(kind.attribute, around, before):
@@ -287,6 +308,8 @@ class Search:
             if isinstance(attributes, Mapping):
                 value = cast("Mapping[str, object]", attributes).get(kind.attribute)
                 yield "parent span", [(kind.attribute, value)]
+        if self._parent_run_id is None:
+            yield "baggage", [(kind.attribute, self._inbound(kind.attribute, around))]
 
 
 def configured_now(keys: Sequence[str]) -> dict[str, object] | None:

@@ -6,14 +6,17 @@ import logging
 from threading import local
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from opentelemetry import trace as trace_api
 from opentelemetry.context import attach, detach, get_current
 
+from langchain_sessions import _overlay
 from langchain_sessions._discovery import Discovery
+from langchain_sessions._executing import begin_leaf, end_leaf, executing
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._records import LightRecords
 from langchain_sessions._reports import Reports
-from langchain_sessions._runs import NO_CONTEXT, LiveRun, LiveRuns
+from langchain_sessions._runs import NO_CONTEXT, LiveRun, LiveRuns, everywhere
 from langchain_sessions._upstream import (
     OpenInferenceTracer,
     SessionTracer,
@@ -27,9 +30,11 @@ from langchain_sessions._upstream import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from langchain_core.tracers.schemas import Run
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer, TracerProvider
 
 
@@ -88,6 +93,8 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         tracer = SessionTracer(tracer_provider, config, writes_conversation_id=policy.conversation_id)
         # What it has is all that upstream uses of a tracer.
         super().__init__(cast("Tracer", tracer), separate_trace_from_runtime_context)
+        self._session_tracer: Final = tracer
+        self._is_separate: Final = separate_trace_from_runtime_context
         use_plain_dictionaries(self)
         self._reports: Final = Reports(is_private=policy.pseudonymize is not None)
         self._starting: Final = _Starting()
@@ -99,6 +106,18 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
     def error_count(self) -> int:
         """Errors met while starting or ending spans, each kind of which was logged once."""
         return self._reports.error_count
+
+    @property
+    def refused_baggage_count(self) -> int:
+        """Ids in inbound baggage that were refused: too long, malformed, or no id at all."""
+        return self._reports.refused_baggage_count
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> Run:
+        """Note that the consumer of a stream may run from now on."""
+        live = self.live_runs.get(run_id)
+        if live is not None:
+            live.spoken = True
+        return super().on_llm_new_token(token, run_id=run_id, **kwargs)
 
     def on_chain_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> Run:
         """End the span of a chain that failed."""
@@ -122,8 +141,14 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             if (known := self.live_runs.get(run.id)) is not None:
                 self._told_again(run, known)
                 return
+            other = everywhere.get(run.id)
+            if other is not None and other.provider is self._session_tracer.provider:
+                self._stand_aside(run, other)
+                return
             live = self._identify(run)
             self._start_span(run, live)
+            if run.run_type in _LEAF_TYPES:
+                begin_leaf(live, run.parent_run_id)
             self._starting.run_id = run.id
             while (stale := self.live_runs.overdue()) is not None:
                 forget_run(self, stale.run_id)
@@ -151,11 +176,19 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         finally:
             detach(token)
             if live is not None:
+                end_leaf(live)
                 live.release()
+
+    def _stand_aside(self, run: Run, other: LiveRun) -> None:
+        # Another handler of ours was told of the run first, and writes its span to the same place.
+        self.run_map[str(run.id)] = run
+        live = LiveRun(run.id, self.live_runs.get(run.parent_run_id), ids=other.ids)
+        live.provider = other.provider
+        self.live_runs.add(live)
 
     def _told_again(self, run: Run, known: LiveRun) -> None:
         # LangChain's second telling follows the first at once, in the same place, with the same metadata.
-        is_repeat = self._starting.run_id == run.id and get_current() is known.ambient
+        is_repeat = self._starting.run_id == run.id and _overlay.attached() is known.ambient
         if is_repeat and self._discovery.is_same(known, metadata_of(run)):
             known.repeats += 1
             return
@@ -171,22 +204,46 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
 
     def _identify(self, run: Run) -> LiveRun:
         parent = self.live_runs.get(run.parent_run_id)
+        around = self._run_around() if parent is None else None
         try:
-            live = self._discovery.identify(run.id, run.name, metadata_of(run), parent, run.parent_run_id)
+            live = self._discovery.identify(
+                run.id, run.name, metadata_of(run), parent, run.parent_run_id, around
+            )
         except Exception as error:
             self._met(error, run, "identify")
             if parent is not None and self._policy.nested == "root":
                 live = LiveRun.like(parent, run.id)
             else:
                 live = LiveRun(run.id, parent)
+        live.provider = self._session_tracer.provider
+        live.propagates = self._policy.propagate_baggage
         self.live_runs.add(live)
         return live
+
+    def _run_around(self) -> LiveRun | None:
+        """Return the run of another handler in whose trace a run without a known parent starts."""
+        if self._is_separate or not _overlay.is_on():
+            return None
+        around = executing()
+        return around if around is not None and _is_in_its_trace(get_current(), around) else None
+
+    def _start_context(self, live: LiveRun, ids: Mapping[str, str]) -> Context:
+        parent = live.parent
+        if parent is None:
+            return context_for_start(get_current(), ids, live.secrets)
+        if executing() is not parent:  # what is in force here is not the parent's: a stream's consumer's, say
+            return context_for_start(live.ambient, ids, live.secrets)
+        around = get_current()
+        was_opened_inside = trace_api.get_current_span(around) is not trace_api.get_current_span(
+            parent.ambient
+        ) and _is_in_its_trace(around, parent)
+        return context_for_start(around, ids, live.secrets, is_parent=was_opened_inside)
 
     def _start_span(self, run: Run, live: LiveRun) -> None:
         ids = live.ids
         if live.provisional and run.parent_run_id is not None:
             ids = live.settled_ids()  # what may turn out to be another one is written at the end
-        context = context_for_start(live.ambient, ids, live.secrets)
+        context = self._start_context(live, ids)
         if live.secrets:
             run.name = scrub(run.name, live.secrets)
         token = attach(context)
@@ -227,6 +284,15 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         self._reports.error(run.name, doing, error)
         if self.raise_error:
             raise error
+
+
+_LEAF_TYPES: Final = frozenset({"llm", "chat_model", "retriever"})
+
+
+def _is_in_its_trace(context: Context, run: LiveRun) -> bool:
+    """Whether the current span of a context belongs to the trace of a run."""
+    span = trace_api.get_current_span(context).get_span_context()
+    return run.span is not None and span.is_valid and span.trace_id == run.span.get_span_context().trace_id
 
 
 class _Starting(local):

@@ -17,11 +17,21 @@ from langchain_sessions._ids import (
 MIN_KEY_BYTES = 16
 """Ids are guessable (e-mail addresses, small numbers), so the key alone protects a pseudonym: 128 bits."""
 
-Source: TypeAlias = Literal["metadata", "configurable", "context", "parent span"]
+Source: TypeAlias = Literal["metadata", "configurable", "context", "parent span", "baggage"]
 """Where an id was found, in the order in which we look (the parent run comes after `configurable`)."""
 
 Group: TypeAlias = tuple[Source, Sequence[tuple[str, object]]]
 """The candidates of one source: (key, raw value) pairs in the order of the policy's keys."""
+
+
+_SWITCHES = (
+    "conversation_id",
+    "readable_turns",
+    "keep_original_io",
+    "accept_baggage",
+    "propagate_baggage",
+    "stamp_enclosing",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +54,15 @@ class SessionPolicy:
         readable_turns: Show the last human and the last AI text as the input and output of a turn instead
             of JSON. Recorded in the policy; spans keep OpenInference's own content in this version.
         keep_original_io: With `readable_turns`, keep the JSON beside the text.
+        accept_baggage: Take the id from W3C baggage (`session.id`, `user.id`) if nothing nearer gives one.
+            Off by default: baggage comes with a request and is whatever its sender claims. Switch it on
+            where only services of yours can send requests, or where a gateway removes baggage from outside.
+        propagate_baggage: Put the id of a run into baggage, so that instrumented HTTP clients and task queues
+            send it along. Off by default: it goes to *every* host that is called inside, a model's or a
+            search engine's too. `session(..., propagate=True)` does so for one block.
+        stamp_enclosing: Also write the ids, and the input and output of the turn, to the span that encloses
+            a LangChain run in this process, a web server's span for instance: backends that read a
+            conversation from the root spans of traces, as Phoenix does, find the turn there.
 
     Raises:
         TypeError: If a field has the wrong type.
@@ -58,6 +77,9 @@ class SessionPolicy:
     conversation_id: bool = False
     readable_turns: bool = True
     keep_original_io: bool = True
+    accept_baggage: bool = False
+    propagate_baggage: bool = False
+    stamp_enclosing: bool = False
 
     def __post_init__(self) -> None:
         """Check every field, and freeze the key names."""
@@ -74,7 +96,7 @@ class SessionPolicy:
         if self.nested not in ("root", "own"):
             msg = f"nested must be 'root' or 'own', not {self.nested!r}"
             raise ValueError(msg)
-        for name in ("conversation_id", "readable_turns", "keep_original_io"):
+        for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 msg = f"{name} must be True or False, not {getattr(self, name)!r}"
                 raise TypeError(msg)

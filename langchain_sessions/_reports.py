@@ -25,6 +25,7 @@ class Reports:
         self._causes: set[Hashable] = set()
         self._lock = Lock()
         self.error_count = 0
+        self.refused_baggage_count = 0
 
     def name_of(self, run_name: str) -> str:
         """Return how a log may call a run: a name may hold an id that is to be hidden."""
@@ -48,6 +49,11 @@ class Reports:
                 type(error).__name__,
                 exc_info=None if self._is_private else error,
             )
+
+    def refuse_baggage(self) -> None:
+        """Count inbound baggage that is no id; a log line for each would be the sender's to trigger."""
+        with self._lock:
+            self.refused_baggage_count += 1
 
     def _is_new(self, cause: Hashable) -> bool:
         with self._lock:

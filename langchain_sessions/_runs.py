@@ -11,16 +11,22 @@ from enum import Enum
 from threading import Lock
 from time import monotonic
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
 from openinference.semconv.trace import SpanAttributes
-from opentelemetry.context import Context, get_current
+from opentelemetry import trace as trace_api
+from opentelemetry.context import Context, create_key
+
+from langchain_sessions._baggage import with_baggage, without_other_ids
+from langchain_sessions._overlay import attached
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 SESSION_ID: Final = SpanAttributes.SESSION_ID
 USER_ID: Final = SpanAttributes.USER_ID
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+"""What OpenTelemetry's conventions for generative AI call a session."""
 
 MAX_LIVE_RUNS = 50_000
 """Runs open at once in one handler. 400 concurrent agents of 20 nested runs are 8,000."""
@@ -43,11 +49,19 @@ class Several(Enum):
     SEVERAL = 0
 
 
-class ConcealingSpan(Protocol):
+_RUN: Final = create_key("langchain-sessions-run")
+"""Whose view a context, or one that was made from it, is."""
+
+
+class RunSpan(Protocol):
     """A span that can keep ids to itself."""
 
     def conceal(self, secrets: Mapping[str, str]) -> None:
         """Replace these raw ids, too, by their pseudonyms in everything written from now on."""
+        ...
+
+    def get_span_context(self) -> trace_api.SpanContext:
+        """Return its ids as OpenTelemetry propagates them."""
         ...
 
 
@@ -66,25 +80,35 @@ class LiveRun:
             `configurable`, which would outrank them. The runs inside may know better.
         secrets: With pseudonymization: raw text to pseudonym, for every id met in this run and around it.
         span: Set once the span has started; stays None when tracing is suppressed.
-        ambient: The OpenTelemetry context in which the run started.
+        provider: Where the span goes.
+        propagates: Whether its ids go into baggage.
+        ambient: The OpenTelemetry context that was attached where the run started.
+        spoken: Whether a model's first token has been told: its consumer may have run since.
+        leaf: Of a run in whose body LangChain does not say which run it is; see `_executing`.
         ended: Whether the run is over; a child may outlive it.
         repeats: How often its start was told again, and its end will be: LangChain calls a handler twice that
             is both bound to a chain and passed to it.
     """
 
     __slots__ = (
+        "__weakref__",
         "_below",
+        "_view",
         "ambient",
         "configured",
         "ended",
         "given",
         "ids",
+        "leaf",
         "parent",
+        "propagates",
+        "provider",
         "provisional",
         "repeats",
         "run_id",
         "secrets",
         "span",
+        "spoken",
         "started",
     )
 
@@ -104,11 +128,16 @@ class LiveRun:
         self.configured: Mapping[str, object] | None = None
         self.provisional: frozenset[str] = frozenset()
         self.secrets = secrets
-        self.span: ConcealingSpan | None = None
-        self.ambient = get_current()
+        self.span: RunSpan | None = None
+        self.provider: object = None
+        self.propagates = False
+        self.ambient = attached()
+        self.spoken = False
+        self.leaf: object = None
         self.started = monotonic()
         self.ended = False
         self.repeats = 0
+        self._view: Context | None = None
         self._below: dict[str, str | Literal[Several.SEVERAL]] | None = None
 
     @classmethod
@@ -117,6 +146,38 @@ class LiveRun:
         run = cls(run_id, parent, ids=parent.ids, given=parent.given, secrets=parent.secrets)
         run.configured = parent.configured
         return run
+
+    def view(self, context: Context) -> Context:
+        """Return what is in force in the run's body, where a context is attached.
+
+        That is the run's own view, with its span and ids in it, as long as nothing was attached inside.
+        """
+        if context is self.ambient:
+            if self._view is None:
+                self._view = self._make_view()
+            return self._view
+        return context
+
+    def view_in_stream(self, context: Context) -> Context:
+        """Return what is in force in the body of a streaming model.
+
+        It executes where its consumer does, who may have attached anything since the last chunk. So only a
+        context that was made from the run's own view was attached inside.
+        """
+        return context if context.get(_RUN) is self else self.view(self.ambient)
+
+    def _make_view(self) -> Context:
+        values = {**self.ambient, _RUN: self}
+        ids = self.settled_ids()
+        for name in (SESSION_ID, USER_ID):
+            values.pop(name, None)
+        view = without_other_ids(Context({**values, **ids}), ids)
+        if self.propagates:
+            view = with_baggage(view, ids)
+        span = self.span
+        if span is not None and span.get_span_context().is_valid:  # of no provider, it would hide a real one
+            view = trace_api.set_span_in_context(cast("trace_api.Span", span), view)
+        return view
 
     def tell_ancestors(
         self, ids: Mapping[str, str | Literal[Several.SEVERAL]], secrets: Mapping[str, str] = NO_IDS
@@ -166,9 +227,19 @@ class LiveRun:
     def release(self) -> None:
         """Let go of everything but the fact that the run has ended: a child may hold on to it for long."""
         self.ended = True
-        self.parent = self.span = None
+        self.parent = self.span = self.provider = self.leaf = self._view = None
         self.secrets = NO_IDS
         self.ambient = NO_CONTEXT
+
+
+everywhere: Final[dict[UUID, LiveRun]] = {}
+"""The live runs of all handlers by run id, each as the first handler that was told of it knows it."""
+
+
+def run_in(context: Context) -> LiveRun | None:
+    """Return the live run whose view a context is, or was made from."""
+    run = context.get(_RUN)
+    return run if isinstance(run, LiveRun) and not run.ended else None
 
 
 _below_lock = Lock()
@@ -204,10 +275,14 @@ class LiveRuns:
     def add(self, run: LiveRun) -> None:
         """Add a run that starts."""
         self._runs[run.run_id] = run
+        everywhere.setdefault(run.run_id, run)
 
     def remove(self, run_id: UUID) -> LiveRun | None:
         """Remove and return a run that ends, or None if it is not known (any more)."""
-        return self._runs.pop(run_id, None)
+        run = self._runs.pop(run_id, None)
+        if run is not None and everywhere.get(run_id) is run:
+            everywhere.pop(run_id, None)
+        return run
 
     def overdue(self) -> LiveRun | None:
         """Remove and return the oldest run, if there are too many or it is too old."""

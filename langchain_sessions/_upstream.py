@@ -13,20 +13,23 @@ from openinference.instrumentation import OITracer, TraceConfig
 from openinference.instrumentation._capture import _capture_span_context
 from openinference.instrumentation._spans import OpenInferenceSpan
 from openinference.instrumentation.context_attributes import CONTEXT_ATTRIBUTES
+from openinference.instrumentation.langchain import _BaseCallbackManagerInit
 from openinference.instrumentation.langchain._tracer import OpenInferenceTracer
 from openinference.instrumentation.langchain.version import __version__ as _oi_version
 from openinference.semconv.trace import ImageAttributes, SpanAttributes
 from opentelemetry import trace as trace_api
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context, create_key, get_current
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 
 from langchain_sessions._privacy import scrub
-from langchain_sessions._runs import NO_CONTEXT, NO_IDS, SESSION_ID, USER_ID
+from langchain_sessions._runs import CONVERSATION_ID, NO_CONTEXT, NO_IDS, SESSION_ID, USER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from uuid import UUID
 
     from langchain_core.tracers.schemas import Run
+    from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.util.types import Attributes, AttributeValue
 
 __all__ = [
@@ -34,18 +37,23 @@ __all__ = [
     "SessionSpan",
     "SessionTracer",
     "TraceConfig",
+    "add_processor",
     "context_for_end",
     "context_for_start",
     "forget_run",
+    "has_processor",
+    "keep_instrumentor_out",
     "metadata_of",
+    "remove_processor",
     "span_of_run",
     "use_plain_dictionaries",
 ]
 
-GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
-
 _IDS: Final = frozenset({SESSION_ID, USER_ID})
 _SPAN_KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
+
+_IS_PARENT: Final = create_key("langchain-sessions-is-parent")
+"""In a context for a span that starts: its current span is the parent, whatever OpenInference says."""
 
 _CONTEXT_TEXTS: Final = (
     SpanAttributes.METADATA,
@@ -105,7 +113,7 @@ class SessionSpan(OpenInferenceSpan):
         if self._self_masks:
             last = self._masked(last)
         if self._self_writes_conversation_id and SESSION_ID in last:
-            last[GEN_AI_CONVERSATION_ID] = last[SESSION_ID]
+            last[CONVERSATION_ID] = last[SESSION_ID]
         kept: dict[str, AttributeValue] = cast("Any", self)._self_important_attributes
         kind = kept.get(_SPAN_KIND)
         kept.clear()
@@ -216,6 +224,7 @@ class SessionTracer:
         self._config = config
         self._masks = _masks(config)
         self._writes_conversation_id = writes_conversation_id
+        self._provider = provider
         self._tracer = None if provider is None else self._make(provider)
 
     def start_span(
@@ -232,6 +241,8 @@ class SessionTracer:
         tracer: Any = self._tracer or self._find()
         attributes: dict[str, AttributeValue] = {}
         around = get_current()
+        if context is not None and around.get(_IS_PARENT):
+            context = around
         for key in CONTEXT_ATTRIBUTES:
             value = cast("AttributeValue | None", around.get(key))
             if value is not None and self._masks:
@@ -250,6 +261,11 @@ class SessionTracer:
             writes_conversation_id=self._writes_conversation_id,
         )
 
+    @property
+    def provider(self) -> trace_api.TracerProvider:
+        """Where spans go now."""
+        return self._provider or trace_api.get_tracer_provider()
+
     def _find(self) -> OITracer:
         provider = trace_api.get_tracer_provider()
         tracer = self._make(provider)
@@ -263,9 +279,16 @@ class SessionTracer:
         return OITracer(provider.get_tracer(oi_langchain.__name__, _oi_version), config=self._config)
 
 
-def context_for_start(around: Context, ids: Mapping[str, str], secrets: Mapping[str, str]) -> Context:
-    """Return a context with these ids in it, and no others, for OpenInference to start a span."""
+def context_for_start(
+    around: Context, ids: Mapping[str, str], secrets: Mapping[str, str], *, is_parent: bool = False
+) -> Context:
+    """Return a context with these ids in it, and no others, for OpenInference to start a span.
+
+    With `is_parent`, the span starts under this context's current span, where OpenInference would take the
+    span of the enclosing run: somebody has opened a span of their own in between.
+    """
     values = around.copy()
+    values[_IS_PARENT] = is_parent
     values[SESSION_ID] = ids.get(SESSION_ID)
     values[USER_ID] = ids.get(USER_ID)
     if secrets:
@@ -313,6 +336,62 @@ def forget_run(tracer: OpenInferenceTracer, run_id: UUID) -> None:
     span = tracer._spans_by_run.pop(run_id, None)
     if span is not None:
         span.end()
+
+
+def keep_instrumentor_out() -> Callable[[], None]:
+    """Keep `LangChainInstrumentor` from adding its tracer to runs, whenever it was or will be activated.
+
+    Returns:
+        What lets it in again.
+    """
+    wrapper: Any = _BaseCallbackManagerInit
+    original = wrapper.__call__
+
+    def add_nothing(_: object, wrapped: Callable[..., None], __: object, args: Any, kwargs: Any) -> None:
+        wrapped(*args, **kwargs)
+
+    def let_in() -> None:
+        wrapper.__call__ = original
+
+    wrapper.__call__ = add_nothing
+    return let_in
+
+
+def has_processor(provider: object, kind: type[SpanProcessor]) -> bool:
+    """Whether a provider has a span processor of this kind."""
+    return any(isinstance(processor, kind) for processor in _processors_of(provider))
+
+
+def add_processor(provider: object, processor: SpanProcessor) -> bool:
+    """Add a span processor to a provider, and take nothing away.
+
+    By the SDK's own method, not an override: the `add_span_processor` of Phoenix's provider removes the
+    processor that exports to Phoenix when the first other one is added.
+
+    Returns:
+        Whether the provider takes processors at all.
+    """
+    if isinstance(provider, SdkTracerProvider):
+        SdkTracerProvider.add_span_processor(provider, processor)
+    elif callable(add := getattr(provider, "add_span_processor", None)):
+        add(processor)
+    else:
+        return False
+    return True
+
+
+def remove_processor(provider: object, processor: SpanProcessor) -> None:
+    """Undo `add_processor`, for which OpenTelemetry has no function; where it cannot be done, it stays."""
+    processors = _processors_of(provider)
+    if processor in processors:
+        multi: Any = getattr(provider, "_active_span_processor", None)
+        with multi._lock:
+            multi._span_processors = tuple(it for it in multi._span_processors if it is not processor)
+
+
+def _processors_of(provider: object) -> tuple[SpanProcessor, ...]:
+    multi = getattr(provider, "_active_span_processor", None)
+    return tuple(getattr(multi, "_span_processors", ()))
 
 
 def _masks(config: TraceConfig) -> bool:

@@ -10,7 +10,9 @@ from hypothesis import settings
 from langchain_core.runnables.config import var_child_runnable_config
 from opentelemetry.context import get_current
 
-from langchain_sessions import SessionCallbackHandler
+from langchain_sessions import SessionCallbackHandler, _overlay, instrument, uninstrument
+from langchain_sessions._executing import executing
+from langchain_sessions._runs import everywhere
 from tests.support.traces import Traces
 
 settings.register_profile("suite", deadline=None, derandomize=True)  # timings belong in benchmarks/
@@ -51,9 +53,31 @@ def handler(make_handler: MakeHandler) -> SessionCallbackHandler:
     return make_handler()
 
 
+@pytest.fixture
+def instrumented(traces: Traces) -> Iterator[MakeHandler]:
+    """Switch `instrument` on, with the test's provider; off again, and nothing kept, after the test."""
+    made: list[SessionCallbackHandler] = []
+
+    def switch_on(**arguments: Any) -> SessionCallbackHandler:
+        arguments.setdefault("tracer_provider", traces.provider)
+        handler = instrument(**arguments)
+        handler.raise_error = True
+        made.append(handler)
+        return handler
+
+    yield switch_on
+    uninstrument()
+    for handler in made:
+        kept = (len(handler.live_runs), len(handler.run_map), len(handler._spans_by_run))
+        assert kept == (0, 0, 0), f"the handler keeps runs after they ended: {kept}"
+
+
 @pytest.fixture(autouse=True)
 def _no_context_left() -> Iterator[None]:
     """Fail a test that leaves OpenTelemetry or LangChain context attached."""
     yield
     assert dict(get_current()) == {}, "OpenTelemetry context left attached"
     assert var_child_runnable_config.get() is None, "LangChain context left set"
+    assert executing() is None, "a model's or a retriever's run is still taken for the executing one"
+    assert everywhere == {}, "a run is kept after it ended"
+    assert not _overlay.is_on(), "uninstrument() was not called"

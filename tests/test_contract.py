@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
+from langchain_core.language_models import BaseChatModel, BaseLLM
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import BaseTracer, LangChainTracer
 from langchain_core.tracers.schemas import Run
 from openinference.instrumentation import OITracer, TraceConfig, capture_span_context
 from openinference.semconv.trace import SpanAttributes
 from opentelemetry import context as context_api
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-from langchain_sessions import SessionCallbackHandler, _langchain, _upstream
+from langchain_sessions import SessionCallbackHandler, _langchain, _overlay, _upstream
 from langchain_sessions._records import RunRecord, recorded
 from tests.support import runnables
 from tests.support.traces import Traces, attribute
@@ -207,6 +212,24 @@ def test_span_contexts_are_captured(handler: SessionCallbackHandler, traces: Tra
         )
 
 
+def test_the_instrumentor_can_be_kept_out() -> None:
+    """`instrument()` replaces the method by which it adds its tracer to every callback manager."""
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+
+    instrumentor = LangChainInstrumentor()
+    let_in = _upstream.keep_instrumentor_out()
+    instrumentor.instrument(tracer_provider=TracerProvider(shutdown_on_exit=False))
+    try:
+        assert CallbackManager.configure().handlers == [], (
+            "_BaseCallbackManagerInit adds its tracer elsewhere"
+        )
+        let_in()
+        assert len(CallbackManager.configure().handlers) == 1, "_BaseCallbackManagerInit.__call__ is unused"
+    finally:
+        let_in()
+        instrumentor.uninstrument()
+
+
 # --- opentelemetry ----------------------------------------------------------------------------------------
 
 
@@ -222,6 +245,44 @@ def test_the_sdk_composes_exception_events_through_add_event(traces: Traces) -> 
     assert attributes["exception.message"] == "boom"
 
 
+def test_a_providers_processors_are_where_we_look(traces: Traces) -> None:
+    """For `uninstrument()`, since OpenTelemetry has no way to remove one."""
+    before = traces.provider._active_span_processor._span_processors
+    assert _upstream.has_processor(traces.provider, Traces), "TracerProvider._active_span_processor changed"
+    processor = SpanProcessor()
+    assert _upstream.add_processor(traces.provider, processor)
+    _upstream.remove_processor(traces.provider, processor)
+    after = traces.provider._active_span_processor._span_processors
+    assert after == before, "SynchronousMultiSpanProcessor._span_processors changed: one cannot be removed"
+
+
+class Asked(ContextVarsRuntimeContext):
+    """Notes that it was asked."""
+
+    def __init__(self, seen: list[object]) -> None:
+        super().__init__()
+        self._seen = seen
+
+    def get_current(self) -> context_api.Context:
+        self._seen.append("asked")
+        return super().get_current()
+
+
+def test_the_runtime_context_is_where_we_put_the_overlay() -> None:
+    """`get_current`, `attach` and `detach` ask `opentelemetry.context._RUNTIME_CONTEXT` each time."""
+    overlay = _overlay.switch_on()
+    assert overlay is not None
+    try:
+        seen: list[object] = []
+        inner = overlay.inner
+        overlay.inner = Asked(seen)
+        context_api.get_current()
+        overlay.inner = inner
+        assert seen == ["asked"], "opentelemetry.context has another place for the runtime context now"
+    finally:
+        _overlay.switch_off(overlay)
+
+
 def test_the_context_is_a_dictionary_under_openinferences_keys() -> None:
     """We make contexts from plain dictionaries, and read ids from them by attribute name."""
     context = _upstream.context_for_start(context_api.get_current(), {SpanAttributes.SESSION_ID: "abc"}, {})
@@ -230,6 +291,43 @@ def test_the_context_is_a_dictionary_under_openinferences_keys() -> None:
 
 
 # --- langchain-core ---------------------------------------------------------------------------------------
+
+
+def test_the_functions_around_the_bodies_of_models_and_retrievers_are_there() -> None:
+    """The overlay recognizes them by their code, and the body's run by their local variables."""
+    owners = {"chat_models": BaseChatModel, "llms": BaseLLM, "retrievers": BaseRetriever}
+    starts = [code for code in _langchain.LEAF_STARTS if code is not None]
+    bodies = [code for code in _langchain.LEAF_BODIES if code is not None]
+    assert len(starts) >= 10, f"a method that starts a model's run has another name: {starts}"
+    assert len(bodies) >= 10, f"a method around a model's body has another name: {bodies}"
+    for code in (*starts, *bodies):
+        assert Path(code.co_filename).stem in owners, f"{code.co_qualname} is wrapped"
+    for code in bodies:
+        assert {"run_manager", "run_managers"} & {*code.co_varnames}, f"{code.co_qualname} has no run manager"
+    for code in starts:
+        names = {*code.co_varnames, *code.co_cellvars}
+        assert {"callback_manager", "callback_managers"} & names, f"{code.co_qualname} keeps no manager"
+
+
+def test_a_configure_hook_is_asked_in_the_frames_that_we_read() -> None:
+    """`_configure`, which has the manager in `callback_manager`, is called by `configure`."""
+    seen: list[Any] = []
+
+    class Hook:
+        handler_class = BaseCallbackHandler
+
+        def get(self) -> None:
+            configuring = sys._getframe(1)
+            seen.append((configuring.f_locals.get("callback_manager"), sys._getframe(3).f_code))
+
+    hook = Hook()
+    _langchain.add_configure_hook(hook)
+    runnables.OneDocument().invoke("hi")
+    _langchain.remove_configure_hook(hook)
+    runnables.OneDocument().invoke("hi")
+    ((manager, code),) = seen
+    assert isinstance(manager, CallbackManager), "_configure has no `callback_manager` any more"
+    assert code in _langchain.LEAF_STARTS, "configure is called from elsewhere now"
 
 
 class Looking(BaseCallbackHandler):

@@ -550,7 +550,7 @@ def bound_to_a_step(config: RunnableConfig) -> None:
 
 
 MODEL: Final = ["FakeListChatModel"]
-STEPS: Final = ["RunnableLambda", "FakeListChatModel", "RunnableSequence"]
+STEPS: Final = ["str", "FakeListChatModel", "RunnableSequence"]
 ADDED_LATER: Final[tuple[tuple[Call, list[str]], ...]] = (
     (constructor, MODEL),
     (constructor_async, MODEL),

@@ -104,6 +104,19 @@ class Traces(SpanProcessor):
         """Return every ended span's session id."""
         return [attribute(span, SESSION_ID) for span in self.ended]
 
+    def parents(self) -> dict[str, str | None]:
+        """Return the name of each ended span's parent by the span's name, which has to be its own."""
+        names = {span_id_of(span): span.name for span in (*self.ended, *self.open.values())}
+        parents = {span.name: names.get(span.parent.span_id) if span.parent else None for span in self.ended}
+        assert len(parents) == len(self.ended), "two spans have one name"
+        return parents
+
+    def sessions_by_name(self) -> dict[str, object]:
+        """Return each ended span's session id by its name, which has to be its own."""
+        sessions = {span.name: attribute(span, SESSION_ID) for span in self.ended}
+        assert len(sessions) == len(self.ended), "two spans have one name"
+        return sessions
+
     def by_trace(self) -> dict[int, list[ReadableSpan]]:
         """Group the ended spans by trace."""
         traces: dict[int, list[ReadableSpan]] = {}

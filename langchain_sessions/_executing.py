@@ -1,0 +1,221 @@
+"""Which run's body is executing here.
+
+LangChain has a context variable that says so in the bodies of chains, functions, tools and graph nodes,
+which it calls in a copy of the context. Not for the *leaf* runs: the body of a chat model, a completion
+model or a retriever executes in its caller's context, and a streaming one in its consumer's, again and
+again. So:
+
+- When LangChain configures the callback manager of a leaf, `ConfigureHook` puts a `Leaf` into a context
+  variable of ours, and the handler gives it the run when that starts.
+- In the task or thread where this happened, the stack tells whether the body is executing: the frame of the
+  LangChain function around it is there, or it is not. The consumer of a stream, between two chunks, is
+  outside.
+- Other tasks and threads have the leaf because they were started in the body. It counts there as long as no
+  consumer can have started them, see `Trust`.
+
+A leaf is over when its run has ended, or when its callback manager is gone: LangChain keeps that in a local
+variable, so it goes with the function, also where LangChain tells nobody of the end (a cancelled retriever).
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.runnables.config import var_child_runnable_config
+
+from langchain_sessions import _overlay
+from langchain_sessions._blocks import here
+from langchain_sessions._langchain import (
+    LEAF_STARTS,
+    Trust,
+    add_configure_hook,
+    leaf_run_ids,
+    remove_configure_hook,
+)
+from langchain_sessions._reports import logger
+from langchain_sessions._runs import LiveRun, everywhere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+    from uuid import UUID
+
+    from opentelemetry.context import Context
+
+
+class Leaf:
+    """A leaf run, from the moment when its callback manager is configured."""
+
+    __slots__ = ("_home", "_manager", "around", "outer", "run", "trust")
+
+    def __init__(self, trust: Trust, manager: object, outer: Leaf | None) -> None:
+        self.trust = trust
+        self.run: LiveRun | None = None
+        self.around = _run_id_in_langchains_variable()
+        self.outer = outer
+        self._manager: Final = weakref.ref(manager)
+        self._home: Final = weakref.ref(here())
+
+    def is_of(self, manager: object) -> bool:
+        """Whether this is the leaf of a callback manager."""
+        return self._manager() is manager
+
+    def is_expecting(self) -> bool:
+        """Whether its run has yet to start."""
+        return self.run is None and self._manager() is not None
+
+    def is_live(self) -> bool:
+        """Whether its run has started and is not over."""
+        return self.run is not None and not self.run.ended and self._manager() is not None
+
+    def extends_here(self) -> bool:
+        """Whether a task or thread that has this leaf was started in its body."""
+        if self.run is None or self._home() is here():
+            return False  # here, the stack tells
+        if self.trust is Trust.UNTIL_IT_SPEAKS:
+            return not self.run.spoken
+        return self.trust is Trust.THROUGHOUT
+
+
+_leaf: Final[ContextVar[Leaf | None]] = ContextVar("langchain_sessions_leaf", default=None)
+
+
+def begin_leaf(run: LiveRun, parent_run_id: UUID | None) -> None:
+    """Take a starting run for the leaf that LangChain has configured here."""
+    leaf = _leaf.get()
+    if leaf is None:
+        return
+    if leaf.is_expecting():
+        leaf.run = run
+        run.leaf = leaf
+    elif leaf.is_live() and parent_run_id == leaf.around and leaf.run is not everywhere.get(run.run_id):
+        run.leaf = leaf  # one of several prompts in one call
+
+
+def end_leaf(run: LiveRun) -> None:
+    """Forget a leaf that ends, if this is where it was started."""
+    leaf = _leaf.get()
+    if leaf is not None and leaf.run is run:
+        _leaf.set(_live(leaf.outer))
+
+
+def executing() -> LiveRun | None:
+    """Return the live run of ours whose body is executing here, the innermost one."""
+    run_id = _run_id_in_langchains_variable()
+    run = _executing_leaf(run_id)
+    if run is None and run_id is not None:
+        run = everywhere.get(run_id)
+    return run
+
+
+def _look(context: Context) -> Context:
+    """Return the context in force here, where this one is attached."""
+    if _leaf.get() is None and var_child_runnable_config.get() is None:
+        return context
+    run = executing()
+    if run is None:
+        return context
+    leaf = run.leaf
+    is_stream = isinstance(leaf, Leaf) and leaf.trust is not Trust.THROUGHOUT
+    return run.view_in_stream(context) if is_stream else run.view(context)
+
+
+_overlay.look_with(_look)
+
+
+def _run_id_in_langchains_variable() -> UUID | None:
+    config = var_child_runnable_config.get()
+    manager = None if config is None else config.get("callbacks")
+    return manager.parent_run_id if isinstance(manager, BaseCallbackManager) else None
+
+
+def _executing_leaf(run_id: UUID | None) -> LiveRun | None:
+    """Return the leaf that was started in the body of this run, if its own body is executing."""
+    leaf = _live(_leaf.get())
+    if leaf is None:
+        return None
+    candidates = [leaf for leaf in _and_outer(leaf) if leaf.around == run_id]
+    if not candidates:
+        return None
+    for leaf_run_id in leaf_run_ids():
+        run = everywhere.get(leaf_run_id)
+        if run is not None and run.leaf in candidates:
+            return run
+    return next((leaf.run for leaf in candidates if leaf.extends_here()), None)
+
+
+def _live(leaf: Leaf | None) -> Leaf | None:
+    while leaf is not None and not leaf.is_live():
+        leaf = leaf.outer
+    return leaf
+
+
+def _and_outer(leaf: Leaf | None) -> Iterator[Leaf]:
+    while leaf is not None:
+        yield leaf
+        leaf = _live(leaf.outer)
+
+
+class ConfigureHook:
+    """What LangChain asks for a handler whenever it configures a callback manager.
+
+    Args:
+        handler_class: Handlers of this class count: where there is one already, none is added.
+        handler: What is added; None adds nothing.
+        prepare: Called until it returns True.
+    """
+
+    def __init__(
+        self,
+        handler_class: type[BaseCallbackHandler],
+        handler: BaseCallbackHandler | None = None,
+        prepare: Callable[[], bool] | None = None,
+    ) -> None:
+        self.handler_class: Final = handler_class
+        self._handler: Final = handler
+        self._prepare = prepare
+
+    def get(self) -> BaseCallbackHandler | None:
+        """Return the handler; where it is a leaf that is being configured, expect it to start."""
+        try:
+            if self._prepare is not None:
+                self.prepare()
+            _expect_leaf(sys._getframe(1), sys._getframe(3))
+        except Exception as error:
+            # Without it, spans in the body of a model or a retriever are nested less deep; all else goes on.
+            logger.debug("langchain_sessions cannot tell which run is being configured", exc_info=error)
+        return self._handler
+
+    def prepare(self) -> None:
+        """Do what has to be done before the first run, as far as it can be done already."""
+        if self._prepare is not None and self._prepare():
+            self._prepare = None
+
+    def add(self) -> None:
+        """Have LangChain ask."""
+        add_configure_hook(self)
+
+    def remove(self) -> None:
+        """Have it ask no more."""
+        remove_configure_hook(self)
+
+
+def _expect_leaf(configuring: FrameType, caller: FrameType) -> None:
+    if caller.f_code.co_name == "<listcomp>" and caller.f_back is not None:  # before Python 3.12
+        caller = caller.f_back
+    trust = LEAF_STARTS.get(caller.f_code)
+    leaf = _leaf.get()
+    if trust is not None:
+        manager = configuring.f_locals["callback_manager"]
+        if leaf is None or not leaf.is_of(manager):  # LangChain may ask twice
+            _leaf.set(Leaf(trust, manager, _live(leaf)))
+    elif leaf is not None and leaf.is_expecting():
+        _leaf.set(_live(leaf))  # it did not start: its answer was cached
+
+
+if _overlay.is_on():  # by OTEL_PYTHON_CONTEXT, so that there need not be a call of instrument()
+    ConfigureHook(BaseCallbackHandler).add()
