@@ -55,8 +55,9 @@ format: $(VENV)/.lint ## Format the code and mend what can be mended by itself.
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.test ## Measure what the handler costs.
+bench: $(VENV)/.test ## Measure what the handler and the overlay cost.
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/overlay.py
 
 build: $(VENV)/.package ## Build the sdist and the wheel into dist/.
 	@rm -rf dist

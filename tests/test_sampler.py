@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, SamplingResult
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 from langchain_sessions import SessionPolicy, session
-from langchain_sessions.otel._sampler import SessionSampler
+from langchain_sessions.otel import SessionSampler
 from langchain_sessions.otel._tracestate import explicit_randomness, with_sampling
 from tests.support import runnables
 from tests.support.traces import SESSION_ID, attribute, trace_id_of
@@ -159,7 +159,7 @@ def test_two_processes_agree() -> None:
     code = (
         "import random, sys\n"
         "from opentelemetry.context import Context\n"
-        "from langchain_sessions.otel._sampler import SessionSampler\n"
+        "from langchain_sessions.otel import SessionSampler\n"
         "for n in range(1_000):\n"
         "    attributes = {'session.id': f'chat-{n}'}\n"
         "    trace_id = random.getrandbits(128)\n"
@@ -318,6 +318,15 @@ def test_baggage_counts_if_it_is_accepted(accept_baggage: bool, expected: str | 
     sampler = SessionSampler(1, policy=SessionPolicy(accept_baggage=accept_baggage))
     expected_value = None if expected is None else expected_randomness(expected)
     assert randomness_of(decide(sampler, context=context)) == expected_value
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("session_id", ["", "None", " padded ", "x" * 201])
+def test_baggage_that_no_sender_of_ours_wrote_does_not_count(session_id: str) -> None:
+    """An id in baggage is not repaired: what is not canonical decides nothing."""
+    context = baggage.set_baggage(SESSION_ID, session_id, NOWHERE)
+    sampler = SessionSampler(1, policy=SessionPolicy(accept_baggage=True))
+    assert randomness_of(decide(sampler, context=context)) is None
 
 
 @pytest.mark.core
@@ -595,6 +604,13 @@ def test_impossible_ratios_are_refused(ratio: Any, error: type[Exception], messa
     """A ratio that cannot be one says so when the sampler is made, and how it might have been meant."""
     with pytest.raises(error, match=message):
         SessionSampler(ratio)
+
+
+@pytest.mark.core
+def test_a_policy_is_a_policy() -> None:
+    """A wrong argument is refused at once, not at each span."""
+    with pytest.raises(TypeError, match="must be a SessionPolicy, not bytes"):
+        SessionSampler(0.1, policy=KEY)  # type: ignore[arg-type]
 
 
 @pytest.mark.core

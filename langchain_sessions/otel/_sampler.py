@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context, get_current
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import TraceState, get_current_span
 
 from langchain_sessions._baggage import inbound_id
@@ -66,7 +66,7 @@ class SessionSampler(Sampler):
             around a web handler and the pseudonym on our spans would be two sessions.
 
     Raises:
-        TypeError: If `ratio` is not a number.
+        TypeError: If `ratio` is not a number, or `policy` not a policy.
         ValueError: If `ratio` is not between 0 and 1.
     """
 
@@ -78,9 +78,13 @@ class SessionSampler(Sampler):
             percent = f"; for {ratio} percent write {ratio / 100}" if 1 < ratio <= 100 else ""
             msg = f"ratio must be between 0 (keep nothing) and 1 (keep everything), not {ratio}{percent}"
             raise ValueError(msg)
+        policy = SessionPolicy() if policy is None else policy
+        if not isinstance(policy, SessionPolicy):
+            msg = f"policy must be a SessionPolicy, not {type(policy).__name__}"
+            raise TypeError(msg)
         self.ratio: Final = float(ratio)
         self._threshold: Final = MAX_THRESHOLD - round(self.ratio * MAX_THRESHOLD)
-        self._policy: Final = policy or SessionPolicy()
+        self._policy: Final = policy
         self._error_count = 0
         self._lock: Final = Lock()
 
@@ -143,8 +147,7 @@ class SessionSampler(Sampler):
         if attributes is not None:
             yield attributes.get(SESSION_ID)
         yield in_force(context).get(SESSION_ID)
-        if self._policy.accept_baggage:
-            yield inbound_id(SESSION_ID, context, self._policy)
+        yield inbound_id(SESSION_ID, context, self._policy)
 
     def _decide(
         self, trace_id: int, session: str | None, attributes: Attributes, state: TraceState
@@ -170,3 +173,15 @@ class SessionSampler(Sampler):
                 type(error).__name__,
                 exc_info=None if self._policy.pseudonymize else error,
             )
+
+
+def parent_based(argument: str) -> Sampler:
+    """Make the sampler for `OTEL_TRACES_SAMPLER=langchain_sessions`: `ParentBased(SessionSampler(ratio))`.
+
+    Args:
+        argument: The ratio, from `OTEL_TRACES_SAMPLER_ARG`; empty keeps everything, as with the SDK's own.
+
+    Raises:
+        ValueError: If it is not a number between 0 and 1. The SDK logs that, and keeps everything.
+    """
+    return ParentBased(SessionSampler(float(argument) if argument else 1.0))
