@@ -33,6 +33,7 @@ from langchain_sessions._langchain import (
     LEAF_STARTS,
     Trust,
     add_configure_hook,
+    is_in_leaf_function,
     leaf_run_ids,
     remove_configure_hook,
 )
@@ -50,13 +51,14 @@ if TYPE_CHECKING:
 class Leaf:
     """A leaf run, from the moment when its callback manager is configured."""
 
-    __slots__ = ("_home", "_manager", "around", "outer", "run", "trust")
+    __slots__ = ("_home", "_is_over", "_manager", "around", "outer", "run", "trust")
 
     def __init__(self, trust: Trust, manager: object, outer: Leaf | None) -> None:
         self.trust = trust
         self.run: LiveRun | None = None
         self.around = _run_id_in_langchains_variable()
         self.outer = outer
+        self._is_over = False
         self._manager: Final = weakref.ref(manager)
         self._home: Final = weakref.ref(here())
 
@@ -70,12 +72,22 @@ class Leaf:
 
     def is_live(self) -> bool:
         """Whether its run has started and is not over."""
-        return self.run is not None and not self.run.ended and self._manager() is not None
+        return (
+            self.run is not None and not self.run.ended and not self._is_over and self._manager() is not None
+        )
 
     def extends_here(self) -> bool:
-        """Whether a task or thread that has this leaf was started in its body."""
-        if self.run is None or self._home() is here():
-            return False  # here, the stack tells
+        """Whether a task or thread that has this leaf was started in its body.
+
+        Asked where the stack does not have the body. If it does not have LangChain's function either, at the
+        leaf's home, that has returned: which nothing else shows if LangChain told nobody of the end, and a
+        traceback keeps the manager.
+        """
+        if self.run is None:
+            return False
+        if self._home() is here():
+            self._is_over = self.trust is Trust.THROUGHOUT and not is_in_leaf_function()
+            return False
         if self.trust is Trust.UNTIL_IT_SPEAKS:
             return not self.run.spoken
         return self.trust is Trust.THROUGHOUT

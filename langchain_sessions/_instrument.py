@@ -104,6 +104,7 @@ class _Instrumentation:
         self.handler: Final = handler
         self._processor: Final = processor
         self._provider: Final = settings[0]
+        self._adding: Final = Lock()
         self._undo: Final[list[Callable[[], None]]] = [keep_instrumentor_out()]
         if (overlay := _overlay.switch_on()) is not None:
             self._undo.append(lambda: _overlay.switch_off(overlay))
@@ -122,8 +123,10 @@ class _Instrumentation:
         provider = self._provider or trace_api.get_tracer_provider()
         if isinstance(provider, trace_api.ProxyTracerProvider):
             return False  # the application has not set its own yet
-        if not has_processor(provider, SessionSpanProcessor) and add_processor(provider, self._processor):
-            self._undo.append(lambda: self._remove_processor(provider))
+        with self._adding:  # the first runs may start in several threads
+            has_one = has_processor(provider, SessionSpanProcessor)
+            if not has_one and add_processor(provider, self._processor):
+                self._undo.append(lambda: self._remove_processor(provider))
         return True
 
     def _remove_processor(self, provider: object) -> None:

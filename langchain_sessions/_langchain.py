@@ -98,6 +98,16 @@ def leaf_run_ids() -> Iterator[UUID]:
         frame = frame.f_back
 
 
+def is_in_leaf_function() -> bool:
+    """Whether a function that starts and ends a leaf run is on the stack of this thread and task."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code in LEAF_STARTS:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def add_configure_hook(hook: Any) -> None:
     """Have LangChain add `hook.get()` to every callback manager that it configures.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Hashable
 from threading import Lock
 from typing import Final
+from weakref import WeakSet
 
 logger: Final = logging.getLogger("langchain_sessions")
 
@@ -23,9 +25,14 @@ class Reports:
     def __init__(self, *, is_private: bool = False) -> None:
         self._is_private = is_private
         self._causes: set[Hashable] = set()
-        self._lock = Lock()
+        self.renew_lock()
         self.error_count = 0
         self.refused_baggage_count = 0
+        _all.add(self)
+
+    def renew_lock(self) -> None:
+        """Begin with a lock that nobody holds."""
+        self._lock = Lock()
 
     def name_of(self, run_name: str) -> str:
         """Return how a log may call a run: a name may hold an id that is to be hidden."""
@@ -61,3 +68,16 @@ class Reports:
                 return False
             self._causes.add(cause)
             return True
+
+
+_all: Final[WeakSet[Reports]] = WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked process: a thread that held a lock is not there to give it back."""
+    for reports in tuple(_all):
+        reports.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -6,6 +6,7 @@ bounded in number and in age.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from enum import Enum
 from threading import Lock
@@ -245,6 +246,16 @@ def run_in(context: Context) -> LiveRun | None:
 _below_lock = Lock()
 """Guards what is found below a run: its children may start in several threads. Held for a few dictionary
 operations, and only by runs that found an id which their parent does not have."""
+
+
+def _renew_lock() -> None:
+    """In a forked process: a thread that held the lock is not there to give it back."""
+    global _below_lock
+    _below_lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class LiveRuns:
