@@ -6,11 +6,14 @@ processors in other languages write to spans.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
+from openinference.semconv.trace import SpanAttributes
 from opentelemetry import baggage
 
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
+from langchain_sessions._reports import Reports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,20 +21,36 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from langchain_sessions._policy import SessionPolicy
-    from langchain_sessions._reports import Reports
+_reports: Final = Reports()
+
+SESSION_ID: Final = SpanAttributes.SESSION_ID
+USER_ID: Final = SpanAttributes.USER_ID
 
 
 def with_baggage(context: Context, ids: Mapping[str, str]) -> Context:
-    """Return a context with these ids in its baggage."""
+    """Return a context with these ids in its baggage.
+
+    An id with a blank in it stays at home. OpenTelemetry for Python sends the blank as a plus sign, which
+    other languages, by the W3C's rules, read as one: there it would be another id.
+    """
     for name, id_ in ids.items():
-        context = baggage.set_baggage(name, id_, context)
+        if " " in id_:
+            context = baggage.remove_baggage(name, context)
+            _reports.once(name, logging.WARNING, "a %s with a blank in it is not propagated", name)
+        else:
+            context = baggage.set_baggage(name, id_, context)
     return context
 
 
 def without_other_ids(context: Context, ids: Mapping[str, str]) -> Context:
-    """Return a context whose baggage names no other session or user than these."""
-    for name, id_ in ids.items():
-        if baggage.get_baggage(name, context) not in (None, id_):
+    """Return a context whose baggage names no other session or user than these.
+
+    A user who came with another session goes with it.
+    """
+    claimed = {name: baggage.get_baggage(name, context) for name in (SESSION_ID, USER_ID)}
+    is_other = claimed[SESSION_ID] not in (None, ids.get(SESSION_ID))
+    for name, id_ in claimed.items():
+        if id_ is not None and id_ != ids.get(name) and (is_other or name in ids):
             context = baggage.remove_baggage(name, context)
     return context
 

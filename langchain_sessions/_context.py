@@ -17,7 +17,7 @@ from langchain_sessions._executing import executing
 from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
 from langchain_sessions._overlay import attached
 from langchain_sessions._policy import SessionPolicy
-from langchain_sessions._runs import SESSION_ID, USER_ID
+from langchain_sessions._runs import SESSION_ID, UNSURE, USER_ID
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -74,9 +74,13 @@ class session(using_attributes):  # noqa: N801 -- reads as a keyword: `with sess
         ids = {SESSION_ID: self.session_id}
         if self.user_id is not None:
             ids[USER_ID] = self.user_id
-        around = get_current()
-        inside = with_baggage(around, ids) if self.propagate else without_other_ids(around, ids)
-        enter(self, {**{key: value for key, value in inside.items() if value is not around.get(key)}, **ids})
+        around, run = get_current(), executing()
+        # One id per trace: what is called inside such a run continues the run's trace.
+        sent = run.settled_ids() if run is not None and run.keeps_outer else ids
+        sent = sent if SESSION_ID in sent else ids
+        inside = with_baggage(around, sent) if self.propagate else without_other_ids(around, sent)
+        changed = {key: value for key, value in inside.items() if value is not around.get(key)}
+        enter(self, {**changed, UNSURE: None, **ids} if UNSURE in around else {**changed, **ids})
         return self.session_id
 
     def __exit__(

@@ -23,7 +23,7 @@ from langchain_sessions._langchain import body_config, configurable_of, starting
 from langchain_sessions._overlay import attached
 from langchain_sessions._policy import Group, SessionPolicy, resolve
 from langchain_sessions._privacy import scrub
-from langchain_sessions._runs import NO_CONTEXT, NO_IDS, SESSION_ID, USER_ID, LiveRun, Several
+from langchain_sessions._runs import NO_CONTEXT, NO_IDS, SESSION_ID, USER_ID, LiveRun, Several, is_unsure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,6 +159,7 @@ class Discovery:
         introduced: dict[str, str | Several] = {}
         provisional: set[str] = set()
         for kind in self._kinds:
+            search.session = own.get(SESSION_ID, inherited.get(SESSION_ID))
             name, outer = kind.attribute, inherited.get(kind.attribute)
             is_weak = parent is not None and name in parent.provisional
             if outer is not None and not is_weak and self._policy.nested == "root":
@@ -248,6 +249,7 @@ class Search:
     Attributes:
         configured: What the run's `configurable` holds under our keys; None as long as nobody looked, and
             where it cannot be seen.
+        session: The run's session, once it has been found.
     """
 
     def __init__(
@@ -264,6 +266,7 @@ class Search:
         self._parent = parent
         self._parent_run_id = parent_run_id
         self.configured: Mapping[str, object] | None = None
+        self.session: str | None = None
 
     def metadata_group(self, kind: Kind) -> Group:
         """Return the candidates in the run's own metadata."""
@@ -299,6 +302,8 @@ class Search:
                 if attached() is before:
                     return  # what is in force is the parent's own view, see `LiveRun.view`
         current = get_current()
+        if is_unsure(current):
+            return
         around, before = in_force(current), in_force(before)
         if not is_unchanged(kind.attribute, around, before):
             yield "context", [(kind.attribute, around.get(kind.attribute))]
@@ -309,7 +314,13 @@ class Search:
                 value = cast("Mapping[str, object]", attributes).get(kind.attribute)
                 yield "parent span", [(kind.attribute, value)]
         if self._parent_run_id is None:
-            yield "baggage", [(kind.attribute, self._inbound(kind.attribute, around))]
+            yield "baggage", [(kind.attribute, self._claimed(kind.attribute, around))]
+
+    def _claimed(self, name: str, context: Context) -> str | None:
+        """Return an id from baggage; the user only of the session that the run is in."""
+        if name == USER_ID and (self.session is None or self._inbound(SESSION_ID, context) != self.session):
+            return None
+        return self._inbound(name, context)
 
 
 def configured_now(keys: Sequence[str]) -> dict[str, object] | None:

@@ -11,7 +11,8 @@ again. So:
   LangChain function around it is there, or it is not. The consumer of a stream, between two chunks, is
   outside.
 - Other tasks and threads have the leaf because they were started in the body. It counts there as long as no
-  consumer can have started them, see `Trust`.
+  consumer can have started them, see `Trust`; after that, if the body of the model's synchronous stream is on
+  their stack. Where neither is so, and the ids would differ, nobody can say whose it is: there are none.
 
 A leaf is over when its run has ended, or when its callback manager is gone: LangChain keeps that in a local
 variable, so it goes with the function, also where LangChain tells nobody of the end (a cancelled retriever).
@@ -34,14 +35,15 @@ from langchain_sessions._langchain import (
     Trust,
     add_configure_hook,
     is_in_leaf_function,
+    is_streaming,
     leaf_run_ids,
     remove_configure_hook,
 )
 from langchain_sessions._reports import logger
-from langchain_sessions._runs import LiveRun, everywhere
+from langchain_sessions._runs import SESSION_ID, LiveRun, as_unsure, everywhere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
     from uuid import UUID
 
@@ -51,10 +53,11 @@ if TYPE_CHECKING:
 class Leaf:
     """A leaf run, from the moment when its callback manager is configured."""
 
-    __slots__ = ("_home", "_is_over", "_manager", "around", "outer", "run", "trust")
+    __slots__ = ("_home", "_is_over", "_manager", "around", "model", "outer", "run", "trust")
 
-    def __init__(self, trust: Trust, manager: object, outer: Leaf | None) -> None:
+    def __init__(self, trust: Trust, manager: object, model: object, outer: Leaf | None) -> None:
         self.trust = trust
+        self.model: Final = weakref.ref(model)
         self.run: LiveRun | None = None
         self.around = _run_id_in_langchains_variable()
         self.outer = outer
@@ -76,6 +79,10 @@ class Leaf:
             self.run is not None and not self.run.ended and not self._is_over and self._manager() is not None
         )
 
+    def is_elsewhere(self) -> bool:
+        """Whether this task or thread is another one than that in which the leaf was started."""
+        return self._home() is not here()
+
     def extends_here(self) -> bool:
         """Whether a task or thread that has this leaf was started in its body.
 
@@ -85,7 +92,7 @@ class Leaf:
         """
         if self.run is None:
             return False
-        if self._home() is here():
+        if not self.is_elsewhere():
             self._is_over = self.trust is Trust.THROUGHOUT and not is_in_leaf_function()
             return False
         if self.trust is Trust.UNTIL_IT_SPEAKS:
@@ -117,23 +124,22 @@ def end_leaf(run: LiveRun) -> None:
 
 def executing() -> LiveRun | None:
     """Return the live run of ours whose body is executing here, the innermost one."""
-    run_id = _run_id_in_langchains_variable()
-    run = _executing_leaf(run_id)
-    if run is None and run_id is not None:
-        run = everywhere.get(run_id)
-    return run
+    return _find()[0]
 
 
 def _look(context: Context) -> Context:
     """Return the context in force here, where this one is attached."""
     if _leaf.get() is None and var_child_runnable_config.get() is None:
         return context
-    run = executing()
-    if run is None:
-        return context
-    leaf = run.leaf
-    is_stream = isinstance(leaf, Leaf) and leaf.trust is not Trust.THROUGHOUT
-    return run.view_in_stream(context) if is_stream else run.view(context)
+    run, perhaps = _find()
+    if run is not None:
+        leaf = run.leaf
+        is_stream = isinstance(leaf, Leaf) and leaf.trust is not Trust.THROUGHOUT
+        context = run.view_in_stream(context) if is_stream else run.view(context)
+    for other in perhaps:
+        if context.get(SESSION_ID, other.ids.get(SESSION_ID)) != other.ids.get(SESSION_ID):
+            return as_unsure(context)
+    return context
 
 
 _overlay.look_with(_look)
@@ -145,19 +151,35 @@ def _run_id_in_langchains_variable() -> UUID | None:
     return manager.parent_run_id if isinstance(manager, BaseCallbackManager) else None
 
 
-def _executing_leaf(run_id: UUID | None) -> LiveRun | None:
-    """Return the leaf that was started in the body of this run, if its own body is executing."""
+def _find() -> tuple[LiveRun | None, Sequence[LiveRun]]:
+    """Return the run that is executing here, and those of streams that may be."""
+    run_id = _run_id_in_langchains_variable()
+    around = None if run_id is None else everywhere.get(run_id)
     leaf = _live(_leaf.get())
     if leaf is None:
-        return None
+        return around, ()
     candidates = [leaf for leaf in _and_outer(leaf) if leaf.around == run_id]
     if not candidates:
-        return None
+        return around, ()
     for leaf_run_id in leaf_run_ids():
         run = everywhere.get(leaf_run_id)
         if run is not None and run.leaf in candidates:
-            return run
-    return next((leaf.run for leaf in candidates if leaf.extends_here()), None)
+            return run, ()
+    return _find_elsewhere(candidates, around)
+
+
+def _find_elsewhere(
+    candidates: Sequence[Leaf], around: LiveRun | None
+) -> tuple[LiveRun | None, Sequence[LiveRun]]:
+    """Where the stack has no leaf: return the one whose body has started this task or thread."""
+    for leaf in candidates:
+        if leaf.extends_here():
+            return leaf.run, ()
+    streams = [leaf for leaf in candidates if leaf.is_elsewhere() and leaf.is_live()]
+    reading = [leaf.run for leaf in streams if is_streaming(leaf.model())]
+    if len(reading) == 1:
+        return reading[0], ()
+    return around, [leaf.run for leaf in streams if leaf.run is not None]
 
 
 def _live(leaf: Leaf | None) -> Leaf | None:
@@ -224,7 +246,7 @@ def _expect_leaf(configuring: FrameType, caller: FrameType) -> None:
     if trust is not None:
         manager = configuring.f_locals["callback_manager"]
         if leaf is None or not leaf.is_of(manager):  # LangChain may ask twice
-            _leaf.set(Leaf(trust, manager, _live(leaf)))
+            _leaf.set(Leaf(trust, manager, caller.f_locals["self"], _live(leaf)))
     elif leaf is not None and leaf.is_expecting():
         _leaf.set(_live(leaf))  # it did not start: its answer was cached
 

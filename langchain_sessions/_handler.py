@@ -96,21 +96,21 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         self._session_tracer: Final = tracer
         self._is_separate: Final = separate_trace_from_runtime_context
         use_plain_dictionaries(self)
-        self._reports: Final = Reports(is_private=policy.pseudonymize is not None)
+        self.reports: Final = Reports(is_private=policy.pseudonymize is not None)
         self._starting: Final = _Starting()
-        self._discovery: Final = Discovery(policy, self._reports)
+        self._discovery: Final = Discovery(policy, self.reports)
         self._policy: Final = policy
         self.live_runs: Final = LiveRuns()
 
     @property
     def error_count(self) -> int:
         """Errors met while starting or ending spans, each kind of which was logged once."""
-        return self._reports.error_count
+        return self.reports.error_count
 
     @property
     def refused_baggage_count(self) -> int:
         """Ids in inbound baggage that were refused: too long, malformed, or no id at all."""
-        return self._reports.refused_baggage_count
+        return self.reports.refused_baggage_count
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> Run:
         """Note that the consumer of a stream may run from now on."""
@@ -194,12 +194,12 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             return
         # Two runs with one id: nobody can tell whose the children are, so they look for their own ids.
         self.live_runs.remove(run.id)
-        self._reports.once(
+        self.reports.once(
             "run id",
             logging.WARNING,
             "run id %s of %r is given to two runs at once",
             run.id,
-            self._reports.name_of(run.name),
+            self.reports.name_of(run.name),
         )
 
     def _identify(self, run: Run) -> LiveRun:
@@ -217,6 +217,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
                 live = LiveRun(run.id, parent)
         live.provider = self._session_tracer.provider
         live.propagates = self._policy.propagate_baggage
+        live.keeps_outer = self._policy.nested == "root"
         self.live_runs.add(live)
         return live
 
@@ -281,7 +282,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
 
     def _met(self, error: Exception, run: Run, doing: str) -> None:
         """Deal with an error that must not reach the application."""
-        self._reports.error(run.name, doing, error)
+        self.reports.error(run.name, doing, error)
         if self.raise_error:
             raise error
 

@@ -65,7 +65,7 @@ def instrument(
         separate_trace_from_runtime_context: Start a new trace for every outermost run, even inside a span.
 
     Returns:
-        The handler that traces the runs.
+        The handler that traces the runs. It counts the errors and the refused baggage of the processor, too.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -80,7 +80,7 @@ def instrument(
             config=config,
             separate_trace_from_runtime_context=separate_trace_from_runtime_context,
         )
-        processor = SessionSpanProcessor(policy=policy)
+        processor = SessionSpanProcessor(policy=policy, reports=handler.reports)
         while _active:
             _active.pop().stop()
         _active.append(_Instrumentation(settings, handler, processor))

@@ -98,6 +98,20 @@ def leaf_run_ids() -> Iterator[UUID]:
         frame = frame.f_back
 
 
+def is_streaming(model: object) -> bool:
+    """Whether the body of a model's synchronous stream is on the stack of this thread.
+
+    Where the model has no asynchronous one, LangChain reads it in threads of an executor.
+    """
+    body = _code(type(model), "_stream")
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is body and frame.f_locals.get("self") is model:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def is_in_leaf_function() -> bool:
     """Whether a function that starts and ends a leaf run is on the stack of this thread and task."""
     frame: FrameType | None = sys._getframe(1)

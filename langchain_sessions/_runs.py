@@ -14,18 +14,15 @@ from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
-from openinference.semconv.trace import SpanAttributes
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context, create_key
 
-from langchain_sessions._baggage import with_baggage, without_other_ids
+from langchain_sessions._baggage import SESSION_ID, USER_ID, with_baggage, without_other_ids
 from langchain_sessions._overlay import attached
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-SESSION_ID: Final = SpanAttributes.SESSION_ID
-USER_ID: Final = SpanAttributes.USER_ID
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
 """What OpenTelemetry's conventions for generative AI call a session."""
 
@@ -52,6 +49,14 @@ class Several(Enum):
 
 _RUN: Final = create_key("langchain-sessions-run")
 """Whose view a context, or one that was made from it, is."""
+
+
+STARTING: Final = create_key("langchain-sessions-starting")
+"""In a context in which the span of a run starts, whose ids are settled; true if the current span is its
+parent, whatever OpenInference says."""
+
+UNSURE: Final = create_key("langchain-sessions-unsure")
+"""In a context where a stream's body or its consumer may be executing, and their sessions differ."""
 
 
 class RunSpan(Protocol):
@@ -83,6 +88,7 @@ class LiveRun:
         span: Set once the span has started; stays None when tracing is suppressed.
         provider: Where the span goes.
         propagates: Whether its ids go into baggage.
+        keeps_outer: Whether a session that is opened inside leaves the run's id in force, by its policy.
         ambient: The OpenTelemetry context that was attached where the run started.
         spoken: Whether a model's first token has been told: its consumer may have run since.
         leaf: Of a run in whose body LangChain does not say which run it is; see `_executing`.
@@ -100,6 +106,7 @@ class LiveRun:
         "ended",
         "given",
         "ids",
+        "keeps_outer",
         "leaf",
         "parent",
         "propagates",
@@ -131,7 +138,7 @@ class LiveRun:
         self.secrets = secrets
         self.span: RunSpan | None = None
         self.provider: object = None
-        self.propagates = False
+        self.propagates = self.keeps_outer = False
         self.ambient = attached()
         self.spoken = False
         self.leaf: object = None
@@ -235,6 +242,19 @@ class LiveRun:
 
 everywhere: Final[dict[UUID, LiveRun]] = {}
 """The live runs of all handlers by run id, each as the first handler that was told of it knows it."""
+
+
+def as_unsure(context: Context) -> Context:
+    """Return a context without ids, for a place where nobody can say whose they would be."""
+    values = {**without_other_ids(context, {SESSION_ID: ""}), UNSURE: True}
+    for name in (SESSION_ID, USER_ID):
+        values.pop(name, None)
+    return Context(values)
+
+
+def is_unsure(context: Context) -> bool:
+    """Whether a context is such a one, or was made from it."""
+    return bool(context.get(UNSURE))
 
 
 def run_in(context: Context) -> LiveRun | None:

@@ -18,11 +18,11 @@ from openinference.instrumentation.langchain._tracer import OpenInferenceTracer
 from openinference.instrumentation.langchain.version import __version__ as _oi_version
 from openinference.semconv.trace import ImageAttributes, SpanAttributes
 from opentelemetry import trace as trace_api
-from opentelemetry.context import Context, create_key, get_current
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 
 from langchain_sessions._privacy import scrub
-from langchain_sessions._runs import CONVERSATION_ID, NO_CONTEXT, NO_IDS, SESSION_ID, USER_ID
+from langchain_sessions._runs import CONVERSATION_ID, NO_CONTEXT, NO_IDS, SESSION_ID, STARTING, USER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,9 +51,6 @@ __all__ = [
 
 _IDS: Final = frozenset({SESSION_ID, USER_ID})
 _SPAN_KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
-
-_IS_PARENT: Final = create_key("langchain-sessions-is-parent")
-"""In a context for a span that starts: its current span is the parent, whatever OpenInference says."""
 
 _CONTEXT_TEXTS: Final = (
     SpanAttributes.METADATA,
@@ -241,7 +238,7 @@ class SessionTracer:
         tracer: Any = self._tracer or self._find()
         attributes: dict[str, AttributeValue] = {}
         around = get_current()
-        if context is not None and around.get(_IS_PARENT):
+        if context is not None and around.get(STARTING):
             context = around
         for key in CONTEXT_ATTRIBUTES:
             value = cast("AttributeValue | None", around.get(key))
@@ -288,7 +285,7 @@ def context_for_start(
     span of the enclosing run: somebody has opened a span of their own in between.
     """
     values = around.copy()
-    values[_IS_PARENT] = is_parent
+    values[STARTING] = is_parent
     values[SESSION_ID] = ids.get(SESSION_ID)
     values[USER_ID] = ids.get(USER_ID)
     if secrets:

@@ -343,10 +343,11 @@ def test_a_config_that_masks_ids_is_obeyed(make_handler: MakeHandler, traces: Tr
             return None if key == SESSION_ID else super().mask(key, value, **options)
 
     policy = SessionPolicy(conversation_id=True)
-    runnables.chain().invoke(QUESTION, config(make_handler(config=NoIds(), policy=policy), session_id="abc"))
+    handler = make_handler(config=NoIds(), policy=policy)
+    runnables.chain().invoke(QUESTION, config(handler, session_id="secret one"))
     assert traces.sessions() == [None] * 4
     assert {id_ for _, id_ in traces.sampler.sessions} == {None}
-    assert not any("abc" in str({**(span.attributes or {}), "metadata": ""}) for span in traces)
+    assert not any("secret one" in str({**(span.attributes or {}), "metadata": ""}) for span in traces)
 
 
 def test_a_mask_that_rewrites_the_id_rewrites_its_other_name(

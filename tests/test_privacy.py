@@ -265,7 +265,7 @@ def test_a_runs_name_is_not_logged(
         callbacks=[handler], metadata={"session_id": [ADA], "thread_id": ADA}, run_name=f"chat of {ADA}"
     )
     runnables.chat_model().invoke("hi", config)
-    handler._reports.error(f"chat of {ADA}", "start", ValueError(ADA))
+    handler.reports.error(f"chat of {ADA}", "start", ValueError(ADA))
     assert len(caplog.records) == 2
     assert ADA not in caplog.text
     assert traces.sessions() == [HIDDEN_ADA]

@@ -93,6 +93,21 @@ def test_the_policy_is_kept(traces: Traces) -> None:
     assert attribute(traces.named("span"), "gen_ai.conversation.id") == written
 
 
+def test_a_block_in_a_run_without_an_id_counts(instrumented: MakeHandler, traces: Traces) -> None:
+    """A job over several conversations belongs to none of them, and each of its spans to its own."""
+    instrumented()
+    tracer = traces.provider.get_tracer("another library")
+
+    def job(_: Any) -> None:
+        for id_ in "AB":
+            with session(id_):
+                tracer.start_span(f"of {id_}").end()
+        tracer.start_span("of none").end()
+
+    RunnableLambda(job).invoke("hi")
+    assert traces.sessions_by_name() == {"of A": "A", "of B": "B", "of none": None, "job": None}
+
+
 def test_an_id_that_is_not_settled_is_not_handed_on(instrumented: MakeHandler, traces: Traces) -> None:
     """`abatch` in a block of another session: spans inside get the runs' own ids, which show late."""
     import asyncio
@@ -222,6 +237,44 @@ def test_a_run_puts_its_ids_into_baggage_by_its_policy(instrumented: MakeHandler
     run.invoke("hi", session_config("A", user_id="ada"))
     detach(token)
     assert seen == [{"mine": "kept"}, {"mine": "kept", "session.id": "A", "user.id": "ada"}]
+
+
+def test_a_block_inside_a_run_sends_the_id_that_its_spans_have(instrumented: MakeHandler) -> None:
+    """The next service continues the run's trace, and a trace has one id; by the policy, the block's own."""
+    seen: list[object] = []
+
+    def body(_: Any) -> None:
+        with session("other", propagate=True):
+            seen.append(baggage.get_baggage("session.id"))
+
+    instrumented()
+    RunnableLambda(body).invoke("hi", session_config("outer"))
+    instrumented(policy=SessionPolicy(nested="own"))
+    RunnableLambda(body).invoke("hi", session_config("outer"))
+    assert seen == ["outer", "other"]
+
+
+def test_a_user_who_came_with_another_session_goes_with_it(instrumented: MakeHandler, traces: Traces) -> None:
+    """Neither is he written to a run of another session, nor sent along."""
+    seen: list[object] = []
+    instrumented(policy=SessionPolicy(accept_baggage=True))
+    for session_id in ("claimed", "x" * 300):
+        token = attach(with_baggage(session_id=session_id, user_id="ada"))
+        RunnableLambda(lambda _: seen.append(baggage.get_baggage("user.id"))).invoke(
+            "hi", session_config("mine")
+        )
+        detach(token)
+    assert [attribute(span, USER_ID) for span in traces] == [None, None]
+    assert seen == [None, None]
+
+
+def test_refused_baggage_is_counted_once_for_a_run(instrumented: MakeHandler) -> None:
+    """And once for another library's span; the handler's count has both."""
+    handler = instrumented(policy=SessionPolicy(accept_baggage=True))
+    token = attach(with_baggage(session_id="undefined"))
+    runnables.shout.invoke({"text": "hi"})
+    detach(token)
+    assert handler.refused_baggage_count == 1
 
 
 def test_a_run_never_sends_another_sessions_id(instrumented: MakeHandler) -> None:

@@ -14,7 +14,7 @@ from langchain_sessions._blocks import in_force
 from langchain_sessions._ids import InvalidSessionIdError
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._reports import Reports
-from langchain_sessions._runs import CONVERSATION_ID, NO_IDS, SESSION_ID, USER_ID, run_in
+from langchain_sessions._runs import CONVERSATION_ID, NO_IDS, SESSION_ID, STARTING, USER_ID, is_unsure, run_in
 from langchain_sessions.otel._enclosing import Enclosing
 
 if TYPE_CHECKING:
@@ -42,15 +42,16 @@ class SessionSpanProcessor(SpanProcessor):
     Args:
         policy: Pseudonymization, length limit, `gen_ai.conversation.id`, and whether baggage is accepted and
             the enclosing span is written to; give the one that the handler has.
+        reports: Where errors and refused baggage are counted; a handler's, to count them together.
     """
 
-    def __init__(self, *, policy: SessionPolicy | None = None) -> None:
+    def __init__(self, *, policy: SessionPolicy | None = None, reports: Reports | None = None) -> None:
         policy = SessionPolicy() if policy is None else policy
         if not isinstance(policy, SessionPolicy):
             msg = f"policy must be a SessionPolicy, not {type(policy).__name__}"
             raise TypeError(msg)
         self._policy: Final = policy
-        self._reports: Final = Reports(is_private=policy.pseudonymize is not None)
+        self._reports: Final = reports or Reports(is_private=policy.pseudonymize is not None)
         self._enclosing: Final = Enclosing(self._reports) if policy.stamp_enclosing else None
         self._is_shut_down = False
 
@@ -100,9 +101,11 @@ class SessionSpanProcessor(SpanProcessor):
 
     def _ids(self, span: Span, context: Context) -> Mapping[str, str]:
         parent = trace_api.get_current_span(context)
+        if STARTING in context or is_unsure(context):
+            return NO_IDS  # the handler has looked, and found none; or nobody can say
         run = run_in(context)
-        if run is not None and cast("object", run.span) is parent:  # its attributes may be provisional
-            return self._canonical(run.settled_ids())
+        if run is not None and SESSION_ID in run.ids and cast("object", run.span) is parent:
+            return self._canonical(run.settled_ids())  # its attributes may be provisional
         if span.parent is not None and not span.parent.is_remote:
             attributes: Any = getattr(parent, "attributes", None)
             if isinstance(attributes, Mapping) and (found := self._canonical(cast("_Values", attributes))):

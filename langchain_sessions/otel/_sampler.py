@@ -42,8 +42,10 @@ class SessionSampler(Sampler):
     id, as OpenTelemetry's own consistent sampler does it.
 
     The root span of a trace decides, so the id has to be visible when that span starts: in the config of the
-    call if our handler starts the root; in a `session()` or `using_session` block around the web handler or
-    job; in the root's attribute `session.id`; or in accepted baggage (`SessionPolicy(accept_baggage=True)`).
+    call if our handler starts the root; in a `session()` or `using_session` block around the job that starts
+    it; in the root's attribute `session.id`; or in accepted baggage (`SessionPolicy(accept_baggage=True)`).
+    The instrumentors of web servers start their span in the context that the request brings, not in a block
+    around the application: there it has to be baggage.
     `ParentBased` makes the spans below follow. Without it each of them is decided anew, but by what decided
     the root: its session, whatever session is in force further down.
 

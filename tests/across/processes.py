@@ -1,0 +1,99 @@
+"""Programs that a test starts, waits for, and stops by their process id."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["LISTENING", "ROOT", "free_port", "python_module", "running"]
+
+ROOT: Final = Path(__file__).parents[2]
+
+LISTENING: Final = r"listening on port (\d+)"
+"""What our own programs print when they take requests. They choose the port, so nobody can take it before."""
+
+_TO_START: Final = 60.0  # seconds; a first import on a busy machine takes many
+_TO_STOP: Final = 15.0
+_BETWEEN_LOOKS: Final = 0.02
+
+
+@contextmanager
+def running(*command: str, ready: str, log: Path, **environment: str) -> Generator[re.Match[str]]:
+    """Run a program until the block ends.
+
+    Args:
+        *command: The program and its arguments.
+        ready: A regular expression for what the program prints when it is.
+        log: The file to keep its output in. A test that fails shows it.
+        **environment: What it finds in its environment beside what is in ours.
+
+    Yields:
+        The match of `ready`.
+    """
+    with log.open("wb") as output:
+        program = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a process group of its own, for `_stop`
+        )
+    try:
+        yield _wait_until(ready, program, log)
+    finally:
+        _stop(program)
+        sys.stdout.write(
+            f"--- {' '.join(command)} ended with {program.returncode}, having said:\n{_said(log)}\n"
+        )
+
+
+def python_module(name: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command that runs a module with the interpreter of the tests."""
+    return (sys.executable, "-m", name, *arguments)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface for a program that cannot choose one itself."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def _wait_until(ready: str, program: subprocess.Popen[bytes], log: Path) -> re.Match[str]:
+    deadline = time.monotonic() + _TO_START
+    while time.monotonic() < deadline:
+        ended = program.poll() is not None  # asked first: what it said last is then in the log
+        if match := re.search(ready, _said(log)):
+            return match
+        assert not ended, (
+            f"it ended with {program.returncode} before it was ready, having said:\n{_said(log)}"
+        )
+        time.sleep(_BETWEEN_LOOKS)
+    msg = f"it was not ready after {_TO_START} s, having said:\n{_said(log)}"
+    raise AssertionError(msg)
+
+
+def _stop(program: subprocess.Popen[bytes]) -> None:
+    """Ask the program to end; if it does not, end it and what it has started."""
+    program.terminate()
+    try:
+        program.wait(_TO_STOP)
+    except subprocess.TimeoutExpired:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+
+
+def _said(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
