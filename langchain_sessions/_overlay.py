@@ -12,7 +12,7 @@ runtime context.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from opentelemetry import context as context_api
 from opentelemetry.context.context import Context, _RuntimeContext
@@ -29,6 +29,10 @@ _look: Look | None = None
 """None until there can be runs at all."""
 
 
+_overlays: Final[list[OverlayContext]] = []
+"""The one that is on, if any, also where somebody has wrapped it."""
+
+
 class OverlayContext(_RuntimeContext):
     """A runtime context that shows the executing run on top of another runtime context.
 
@@ -39,6 +43,7 @@ class OverlayContext(_RuntimeContext):
     def __init__(self, inner: _RuntimeContext | None = None) -> None:
         self.inner: _RuntimeContext = ContextVarsRuntimeContext() if inner is None else inner
         self.is_resting = False
+        _overlays.append(self)
 
     def attach(self, context: Context) -> Token[Context]:
         """Attach a context, as if there were no overlay."""
@@ -62,14 +67,12 @@ def look_with(look: Look) -> None:
 
 def attached() -> Context:
     """Return the context that is attached here: what `get_current` returns without an overlay."""
-    runtime = context_api._RUNTIME_CONTEXT
-    return runtime.inner.get_current() if isinstance(runtime, OverlayContext) else context_api.get_current()
+    return _overlays[-1].inner.get_current() if _overlays else context_api.get_current()
 
 
 def is_on() -> bool:
     """Whether the current context shows the executing run."""
-    runtime = context_api._RUNTIME_CONTEXT
-    return isinstance(runtime, OverlayContext) and not runtime.is_resting
+    return bool(_overlays)
 
 
 def switch_on() -> OverlayContext | None:
@@ -87,7 +90,7 @@ def switch_on() -> OverlayContext | None:
 
 def switch_off(overlay: OverlayContext) -> None:
     """Take the overlay off; where somebody has wrapped it meanwhile, it stays and shows nothing."""
+    _overlays.remove(overlay)
+    overlay.is_resting = True
     if context_api._RUNTIME_CONTEXT is overlay:
         context_api._RUNTIME_CONTEXT = overlay.inner
-    else:
-        overlay.is_resting = True

@@ -14,10 +14,12 @@ from openinference.instrumentation import TraceConfig
 from openinference.instrumentation.langchain import LangChainInstrumentor, _BaseCallbackManagerInit
 from opentelemetry import context as context_api
 from opentelemetry import trace
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 from langchain_sessions import SessionCallbackHandler, SessionPolicy, instrument, session, uninstrument
+from langchain_sessions._instrumentor import SessionInstrumentor
 from langchain_sessions._overlay import OverlayContext
 from langchain_sessions.otel import SessionSpanProcessor
 from tests.support import runnables
@@ -188,6 +190,48 @@ def test_uninstrument_restores_everything(traces: Traces) -> None:
     assert state(traces.provider) == before
     runnables.chain().invoke(QUESTION, IN_ABC)
     assert traces.names() == []
+
+
+class Wrapping(ContextVarsRuntimeContext):
+    """Somebody else's runtime context, around the one that there was."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.attach, self.detach = inner.attach, inner.detach
+        self.get_current = inner.get_current
+
+
+def test_a_runtime_context_that_somebody_wraps_meanwhile(
+    instrumented: MakeHandler, traces: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The overlay works on inside theirs, and shows nothing any more once it is switched off."""
+    tracer = traces.provider.get_tracer("another library")
+
+    def body(_: Any) -> None:
+        with tracer.start_as_current_span("inside"):
+            runnables.shout.invoke({"text": "hi"})
+
+    instrumented()
+    theirs = Wrapping(context_api._RUNTIME_CONTEXT)
+    monkeypatch.setattr(context_api, "_RUNTIME_CONTEXT", theirs)
+    RunnableLambda(body).invoke("hi", IN_ABC)
+    assert traces.parents() == {"body": None, "inside": "body", "shout": "inside"}
+    traces.clear()
+    uninstrument()
+    assert context_api._RUNTIME_CONTEXT is theirs
+    RunnableLambda(body).invoke("hi", IN_ABC)
+    assert traces.parents() == {"inside": None}
+
+
+def test_as_opentelemetrys_tools_call_it(traces: Traces) -> None:
+    """`SessionInstrumentor` takes the arguments of `instrument()`, and undoes it."""
+    before = state(traces.provider)
+    instrumentor = SessionInstrumentor()
+    instrumentor.instrument(tracer_provider=traces.provider, policy=SessionPolicy(keys=("chat",)))
+    runnables.shout.invoke({"text": "hi"}, {"metadata": {"chat": "abc"}})
+    instrumentor.uninstrument()
+    assert traces.sessions() == ["abc"]
+    assert state(traces.provider) == before
 
 
 def test_twice_with_the_same_arguments_is_once(instrumented: MakeHandler, traces: Traces) -> None:
