@@ -23,7 +23,16 @@ from langchain_sessions._langchain import body_config, configurable_of, starting
 from langchain_sessions._overlay import attached
 from langchain_sessions._policy import Group, SessionPolicy, resolve
 from langchain_sessions._privacy import scrub
-from langchain_sessions._runs import NO_CONTEXT, NO_IDS, SESSION_ID, USER_ID, LiveRun, Several, is_unsure
+from langchain_sessions._runs import (
+    NO_CONTEXT,
+    NO_IDS,
+    SESSION_ID,
+    USER_ID,
+    LiveRun,
+    Several,
+    enclosing_spans,
+    is_unsure,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +87,7 @@ class Discovery:
                 whose trace this one starts. A trace has one id, so this run keeps the outer one, by the
                 policy.
         """
-        given = tuple([metadata.get(key, _ABSENT) for key in self._keys])
+        given = self.given(metadata)
         if parent is not None and self._only_inherits(given, parent):
             return LiveRun.like(parent, run_id)
         search = Search(self._own(metadata, parent), self._keys, parent, parent_run_id, self._inbound)
@@ -92,6 +101,10 @@ class Discovery:
         if parent_run_id is None and SESSION_ID not in run.ids:
             self._report_near_misses(metadata, run_name)
         return run
+
+    def given(self, metadata: Mapping[str, Any]) -> tuple[object, ...]:
+        """Return what a run's metadata holds under each of our keys."""
+        return tuple([metadata.get(key, _ABSENT) for key in self._keys])
 
     def _report_near_misses(self, metadata: Mapping[str, Any], run_name: str) -> None:
         """Tell whoever wrote `sessionId` or `session.id` how we spell it."""
@@ -308,7 +321,8 @@ class Search:
         if not is_unchanged(kind.attribute, around, before):
             yield "context", [(kind.attribute, around.get(kind.attribute))]
         span = trace_api.get_current_span(current)
-        if span is not trace_api.get_current_span(before) and span.is_recording():
+        is_inside = span is not trace_api.get_current_span(before) and span not in enclosing_spans
+        if is_inside and span.is_recording():
             attributes = getattr(span, "attributes", None)
             if isinstance(attributes, Mapping):
                 value = cast("Mapping[str, object]", attributes).get(kind.attribute)

@@ -3,27 +3,30 @@
 LangChain has a context variable that says so in the bodies of chains, functions, tools and graph nodes,
 which it calls in a copy of the context. Not for the *leaf* runs: the body of a chat model, a completion
 model or a retriever executes in its caller's context, and a streaming one in its consumer's, again and
-again. So:
+again, whoever that is. So:
 
-- When LangChain configures the callback manager of a leaf, `ConfigureHook` puts a `Leaf` into a context
-  variable of ours, and the handler gives it the run when that starts.
-- In the task or thread where this happened, the stack tells whether the body is executing: the frame of the
-  LangChain function around it is there, or it is not. The consumer of a stream, between two chunks, is
-  outside.
-- Other tasks and threads have the leaf because they were started in the body. It counts there as long as no
-  consumer can have started them, see `Trust`; after that, if the body of the model's synchronous stream is on
-  their stack. Where neither is so, and the ids would differ, nobody can say whose it is: there are none.
+- The stack tells, in the thread and task that asks: the frame of the LangChain function around a leaf's body
+  is there, or it is not. The consumer of a stream, between two chunks, is outside.
+- Other threads and tasks, which the body has started, have the leaf in a copy of a context variable of ours:
+  `ConfigureHook` puts a `Leaf` there when LangChain configures the leaf's callback manager. It counts if the
+  thread or task in which it was configured, its *home*, is waiting in the body now, and no consumer can have
+  started the one that asks, see `Trust`. A stream that LangChain reads in threads of an executor is told by
+  the body's own frame.
+- Where neither is so, and the ids would differ, nobody can say whose it is: there are none.
 
-A leaf is over when its run has ended, or when its callback manager is gone: LangChain keeps that in a local
-variable, so it goes with the function, also where LangChain tells nobody of the end (a cancelled retriever).
+The home is looked at each time. LangChain does not tell of every end (a chat model or a retriever that is
+cancelled), and a traceback that somebody keeps also keeps whatever else might have told.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import threading
 import weakref
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakSet
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables.config import var_child_runnable_config
@@ -34,13 +37,24 @@ from langchain_sessions._langchain import (
     LEAF_STARTS,
     Trust,
     add_configure_hook,
-    is_in_leaf_function,
+    context_of,
     is_streaming,
-    leaf_run_ids,
+    leaf_in_task,
+    leaf_in_thread,
+    leaf_on_stack,
     remove_configure_hook,
+    starting_manager,
 )
 from langchain_sessions._reports import logger
-from langchain_sessions._runs import SESSION_ID, LiveRun, as_unsure, everywhere
+from langchain_sessions._runs import (
+    SESSION_ID,
+    LiveRun,
+    as_unsure,
+    everywhere,
+    find_live,
+    session_of,
+    without_leftovers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,94 +65,113 @@ if TYPE_CHECKING:
 
 
 class Leaf:
-    """A leaf run, from the moment when its callback manager is configured."""
+    """A leaf's callback manager, and the run that it started: several for several lists of messages."""
 
-    __slots__ = ("_home", "_is_over", "_manager", "around", "model", "outer", "run", "trust")
+    __slots__ = ("_home", "_manager", "_thread_id", "around", "model", "outer", "runs", "trust")
 
     def __init__(self, trust: Trust, manager: object, model: object, outer: Leaf | None) -> None:
         self.trust = trust
         self.model: Final = weakref.ref(model)
-        self.run: LiveRun | None = None
+        self.runs: list[LiveRun] = []
         self.around = _run_id_in_langchains_variable()
         self.outer = outer
-        self._is_over = False
         self._manager: Final = weakref.ref(manager)
         self._home: Final = weakref.ref(here())
+        self._thread_id: Final = threading.get_ident()
 
     def is_of(self, manager: object) -> bool:
         """Whether this is the leaf of a callback manager."""
         return self._manager() is manager
 
-    def is_expecting(self) -> bool:
-        """Whether its run has yet to start."""
-        return self.run is None and self._manager() is not None
-
-    def is_live(self) -> bool:
-        """Whether its run has started and is not over."""
-        return (
-            self.run is not None and not self.run.ended and not self._is_over and self._manager() is not None
-        )
+    def is_over(self) -> bool:
+        """Whether its function has returned, as far as that can be seen from anywhere."""
+        return self._manager() is None or bool(self.runs and all(run.ended for run in self.runs))
 
     def is_elsewhere(self) -> bool:
-        """Whether this task or thread is another one than that in which the leaf was started."""
-        return self._home() is not here()
+        """Whether this task or thread is another one than the leaf's home, and does not share its context."""
+        home, reader = self._home(), here()
+        if not isinstance(home, asyncio.Task) or not isinstance(reader, asyncio.Task):
+            return home is not reader
+        return context_of(cast("object", home)) is not context_of(cast("object", reader))
 
-    def extends_here(self) -> bool:
-        """Whether a task or thread that has this leaf was started in its body.
+    def executing_runs(self) -> Sequence[LiveRun]:
+        """Return the runs in whose body the home is waiting now."""
+        home = self._home()
+        ids: list[UUID] = []
+        for _ in range(_LOOKS if home is not None else 0):
+            if isinstance(home, asyncio.Task):
+                ids += leaf_in_task(cast("asyncio.Task[Any]", home))
+            ids += leaf_in_thread(self._thread_id)  # it may not have come to waiting yet
+            if runs := [run for run in self.runs if not run.ended and run.run_id in ids]:
+                return runs
+        return ()
 
-        Asked where the stack does not have the body. If it does not have LangChain's function either, at the
-        leaf's home, that has returned: which nothing else shows if LangChain told nobody of the end, and a
-        traceback keeps the manager.
-        """
-        if self.run is None:
-            return False
-        if not self.is_elsewhere():
-            self._is_over = self.trust is Trust.THROUGHOUT and not is_in_leaf_function()
-            return False
+    def has_started(self) -> bool:
+        """Whether nobody but its body can have started another task or thread that has it."""
         if self.trust is Trust.UNTIL_IT_SPEAKS:
-            return not self.run.spoken
+            return not any(run.spoken for run in self.runs)
         return self.trust is Trust.THROUGHOUT
 
 
+_LOOKS = 3
+"""Home goes on while it is looked at, and may begin to wait between a look at its stack and one at what it
+waits for."""
+
 _leaf: Final[ContextVar[Leaf | None]] = ContextVar("langchain_sessions_leaf", default=None)
 
+_streams: Final[WeakSet[LiveRun]] = WeakSet()
+"""Live runs whose body may execute in any context: whoever reads the stream brings his."""
 
-def begin_leaf(run: LiveRun, parent_run_id: UUID | None) -> None:
-    """Take a starting run for the leaf that LangChain has configured here."""
+_wandering: Final[WeakSet[LiveRun]] = WeakSet()
+"""Those of which that is known."""
+
+
+def begin_leaf(run: LiveRun) -> None:
+    """Note a starting run with the leaf of the callback manager that starts it."""
     leaf = _leaf.get()
-    if leaf is None:
-        return
-    if leaf.is_expecting():
-        leaf.run = run
+    manager = None if leaf is None else starting_manager()
+    while leaf is not None and not leaf.is_of(manager):
+        leaf = leaf.outer
+    if leaf is not None and everywhere.get(run.run_id) is run:
+        leaf.runs.append(run)
         run.leaf = leaf
-    elif leaf.is_live() and parent_run_id == leaf.around and leaf.run is not everywhere.get(run.run_id):
-        run.leaf = leaf  # one of several prompts in one call
+        if leaf.trust is not Trust.THROUGHOUT:
+            _streams.add(run)
+
+
+def note_token(run: LiveRun) -> None:
+    """Note that a model has spoken: the consumer of its stream may run from now on."""
+    run.spoken = True
+    if run.leaf is not None and run in _streams and run.leaf not in list(_and_outer(_leaf.get())):
+        _wandering.add(run)
 
 
 def end_leaf(run: LiveRun) -> None:
     """Forget a leaf that ends, if this is where it was started."""
+    _streams.discard(run)
+    _wandering.discard(run)
     leaf = _leaf.get()
-    if leaf is not None and leaf.run is run:
-        _leaf.set(_live(leaf.outer))
+    if leaf is not None and leaf.is_over():
+        _leaf.set(_open(leaf))
 
 
 def executing() -> LiveRun | None:
     """Return the live run of ours whose body is executing here, the innermost one."""
-    return _find()[0]
+    return _find(_overlay.attached())[0]
 
 
 def _look(context: Context) -> Context:
     """Return the context in force here, where this one is attached."""
-    if _leaf.get() is None and var_child_runnable_config.get() is None:
+    context = without_leftovers(context)
+    if _leaf.get() is None and var_child_runnable_config.get() is None and not _streams:
         return context
-    run, perhaps = _find()
+    run, perhaps = _find(context)
     if run is not None:
         leaf = run.leaf
         is_stream = isinstance(leaf, Leaf) and leaf.trust is not Trust.THROUGHOUT
         context = run.view_in_stream(context) if is_stream else run.view(context)
-    for other in perhaps:
-        if context.get(SESSION_ID, other.ids.get(SESSION_ID)) != other.ids.get(SESSION_ID):
-            return as_unsure(context)
+    if any(context.get(SESSION_ID, id_) != id_ for id_ in map(session_of, perhaps)):
+        return as_unsure(context)
     return context
 
 
@@ -151,47 +184,53 @@ def _run_id_in_langchains_variable() -> UUID | None:
     return manager.parent_run_id if isinstance(manager, BaseCallbackManager) else None
 
 
-def _find() -> tuple[LiveRun | None, Sequence[LiveRun]]:
-    """Return the run that is executing here, and those of streams that may be."""
+def _find(context: Context) -> tuple[LiveRun | None, Sequence[LiveRun]]:
+    """Return the run that is executing here, and those that may be instead."""
     run_id = _run_id_in_langchains_variable()
-    around = None if run_id is None else everywhere.get(run_id)
-    leaf = _live(_leaf.get())
+    around = find_live(run_id)
+    leaf = _open(_leaf.get())
+    # A stream that was started elsewhere is looked for where another id would be given to what it does.
+    has_id = around is not None or SESSION_ID in context
+    if leaf is not None or _wandering or (_streams and has_id):
+        runs = [run for id_ in leaf_on_stack() if (run := find_live(id_)) is not None]
+        if runs:
+            return _one_of(runs)
     if leaf is None:
         return around, ()
-    candidates = [leaf for leaf in _and_outer(leaf) if leaf.around == run_id]
-    if not candidates:
-        return around, ()
-    for leaf_run_id in leaf_run_ids():
-        run = everywhere.get(leaf_run_id)
-        if run is not None and run.leaf in candidates:
-            return run, ()
-    return _find_elsewhere(candidates, around)
+    candidates = [it for it in _and_outer(leaf) if it.runs and it.around == run_id and it.is_elsewhere()]
+    return _find_elsewhere(candidates, around) if candidates else (around, ())
 
 
 def _find_elsewhere(
     candidates: Sequence[Leaf], around: LiveRun | None
 ) -> tuple[LiveRun | None, Sequence[LiveRun]]:
     """Where the stack has no leaf: return the one whose body has started this task or thread."""
+    runs: list[LiveRun] = []
+    perhaps: list[LiveRun] = []
     for leaf in candidates:
-        if leaf.extends_here():
-            return leaf.run, ()
-    streams = [leaf for leaf in candidates if leaf.is_elsewhere() and leaf.is_live()]
-    reading = [leaf.run for leaf in streams if is_streaming(leaf.model())]
-    if len(reading) == 1:
-        return reading[0], ()
-    return around, [leaf.run for leaf in streams if leaf.run is not None]
+        if leaf.has_started() or is_streaming(leaf.model()):
+            runs += leaf.executing_runs()
+        elif not leaf.is_over():
+            perhaps += leaf.runs
+    return _one_of(runs) if runs else (around, perhaps)
 
 
-def _live(leaf: Leaf | None) -> Leaf | None:
-    while leaf is not None and not leaf.is_live():
+def _one_of(runs: Sequence[LiveRun]) -> tuple[LiveRun | None, Sequence[LiveRun]]:
+    """Return the first of some runs, if they are in one session: otherwise nobody can say which it is."""
+    is_one = len({session_of(run) for run in runs}) == 1
+    return (runs[0], ()) if is_one else (None, runs)
+
+
+def _open(leaf: Leaf | None) -> Leaf | None:
+    while leaf is not None and leaf.is_over():
         leaf = leaf.outer
     return leaf
 
 
 def _and_outer(leaf: Leaf | None) -> Iterator[Leaf]:
-    while leaf is not None:
+    while (leaf := _open(leaf)) is not None:
         yield leaf
-        leaf = _live(leaf.outer)
+        leaf = leaf.outer
 
 
 class ConfigureHook:
@@ -242,13 +281,11 @@ def _expect_leaf(configuring: FrameType, caller: FrameType) -> None:
     if caller.f_code.co_name == "<listcomp>" and caller.f_back is not None:  # before Python 3.12
         caller = caller.f_back
     trust = LEAF_STARTS.get(caller.f_code)
-    leaf = _leaf.get()
-    if trust is not None:
-        manager = configuring.f_locals["callback_manager"]
-        if leaf is None or not leaf.is_of(manager):  # LangChain may ask twice
-            _leaf.set(Leaf(trust, manager, caller.f_locals["self"], _live(leaf)))
-    elif leaf is not None and leaf.is_expecting():
-        _leaf.set(_live(leaf))  # it did not start: its answer was cached
+    if trust is None:
+        return
+    manager, leaf = configuring.f_locals["callback_manager"], _leaf.get()
+    if leaf is None or not leaf.is_of(manager):  # LangChain may ask twice
+        _leaf.set(Leaf(trust, manager, caller.f_locals["self"], _open(leaf)))
 
 
 if _overlay.is_on():  # by OTEL_PYTHON_CONTEXT, so that there need not be a call of instrument()

@@ -11,7 +11,7 @@ from opentelemetry.context import attach, detach, get_current
 
 from langchain_sessions import _overlay
 from langchain_sessions._discovery import Discovery
-from langchain_sessions._executing import begin_leaf, end_leaf, executing
+from langchain_sessions._executing import begin_leaf, end_leaf, executing, note_token
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._records import LightRecords
@@ -97,7 +97,6 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         self._is_separate: Final = separate_trace_from_runtime_context
         use_plain_dictionaries(self)
         self.reports: Final = Reports(is_private=policy.pseudonymize is not None)
-        self._starting: Final = _Starting()
         self._discovery: Final = Discovery(policy, self.reports)
         self._policy: Final = policy
         self.live_runs: Final = LiveRuns()
@@ -116,7 +115,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         """Note that the consumer of a stream may run from now on."""
         live = self.live_runs.get(run_id)
         if live is not None:
-            live.spoken = True
+            note_token(live)
         return super().on_llm_new_token(token, run_id=run_id, **kwargs)
 
     def on_chain_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> Run:
@@ -141,15 +140,14 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             if (known := self.live_runs.get(run.id)) is not None:
                 self._told_again(run, known)
                 return
-            other = everywhere.get(run.id)
-            if other is not None and other.provider is self._session_tracer.provider:
-                self._stand_aside(run, other)
+            if self._is_told_elsewhere(run):
+                self._stand_aside(run)
                 return
             live = self._identify(run)
             self._start_span(run, live)
             if run.run_type in _LEAF_TYPES:
-                begin_leaf(live, run.parent_run_id)
-            self._starting.run_id = run.id
+                begin_leaf(live)
+            _starting.run_id = run.id
             while (stale := self.live_runs.overdue()) is not None:
                 forget_run(self, stale.run_id)
                 stale.release()
@@ -176,24 +174,47 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         finally:
             detach(token)
             if live is not None:
-                end_leaf(live)
                 live.release()
+                end_leaf(live)
 
-    def _stand_aside(self, run: Run, other: LiveRun) -> None:
-        # Another handler of ours was told of the run first, and writes its span to the same place.
+    def _is_told_elsewhere(self, run: Run) -> bool:
+        """Whether another handler of ours was told of the run first, and writes to the same provider."""
+        other = everywhere.get(run.id)
+        return (
+            other is not None
+            and other.provider is self._session_tracer.provider
+            and _starting.run_id == run.id
+            and _overlay.attached() is other.ambient
+            and self._discovery.given(other.metadata) == self._discovery.given(metadata_of(run))
+        )
+
+    def _stand_aside(self, run: Run) -> None:
         self.run_map[str(run.id)] = run
-        live = LiveRun(run.id, self.live_runs.get(run.parent_run_id), ids=other.ids)
-        live.provider = other.provider
+        other = everywhere[run.id]
+        given = self._discovery.given(metadata_of(run))
+        live = LiveRun(run.id, self.live_runs.get(run.parent_run_id), ids=other.settled_ids(), given=given)
+        live.provider, live.metadata = other.provider, other.metadata
         self.live_runs.add(live)
 
     def _told_again(self, run: Run, known: LiveRun) -> None:
         # LangChain's second telling follows the first at once, in the same place, with the same metadata.
-        is_repeat = self._starting.run_id == run.id and _overlay.attached() is known.ambient
+        is_repeat = _starting.run_id == run.id and _overlay.attached() is known.ambient
         if is_repeat and self._discovery.is_same(known, metadata_of(run)):
             known.repeats += 1
             return
         # Two runs with one id: nobody can tell whose the children are, so they look for their own ids.
-        self.live_runs.remove(run.id)
+        self._contest(run)
+
+    def _contest(self, run: Run) -> None:
+        """End the span of a run whose id another one has, too, and keep the place until both have ended."""
+        known = self.live_runs.remove(run.id)
+        forget_run(self, run.id)
+        self.run_map[str(run.id)] = run
+        contested = LiveRun(run.id, None)
+        contested.release()
+        contested.repeats = 1 if known is None else known.repeats + 1
+        everywhere[run.id] = contested
+        self.live_runs.add(contested)
         self.reports.once(
             "run id",
             logging.WARNING,
@@ -204,6 +225,8 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
 
     def _identify(self, run: Run) -> LiveRun:
         parent = self.live_runs.get(run.parent_run_id)
+        if parent is not None and parent.ended:  # its id is given to several runs
+            parent = None
         around = self._run_around() if parent is None else None
         try:
             live = self._discovery.identify(
@@ -215,7 +238,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
                 live = LiveRun.like(parent, run.id)
             else:
                 live = LiveRun(run.id, parent)
-        live.provider = self._session_tracer.provider
+        live.provider, live.metadata = self._session_tracer.provider, metadata_of(run)
         live.propagates = self._policy.propagate_baggage
         live.keeps_outer = self._policy.nested == "root"
         self.live_runs.add(live)
@@ -297,9 +320,12 @@ def _is_in_its_trace(context: Context, run: LiveRun) -> bool:
 
 
 class _Starting(local):
-    """The run whose start was last told in this thread."""
+    """The run whose start was last told in this thread, to whichever handler."""
 
     run_id: UUID | None = None
+
+
+_starting: Final = _Starting()
 
 
 def _presentable(error: BaseException) -> BaseException:

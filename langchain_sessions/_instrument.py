@@ -105,10 +105,18 @@ class _Instrumentation:
         self._processor: Final = processor
         self._provider: Final = settings[0]
         self._adding: Final = Lock()
-        self._undo: Final[list[Callable[[], None]]] = [keep_instrumentor_out()]
+        self._undo: Final[list[Callable[[], None]]] = []
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        self._undo.append(keep_instrumentor_out())
         if (overlay := _overlay.switch_on()) is not None:
             self._undo.append(lambda: _overlay.switch_off(overlay))
-        hook = ConfigureHook(OpenInferenceTracer, handler, self._add_processor)
+        hook = ConfigureHook(OpenInferenceTracer, self.handler, self._add_processor)
         hook.add()
         self._undo.append(hook.remove)
         hook.prepare()

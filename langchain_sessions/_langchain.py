@@ -11,18 +11,22 @@ and LangGraph expect the conversation's id. Two places show it:
 Both are read, nothing is patched. A missing answer costs an id, so contract tests watch both.
 
 The body of a chat model, of a completion model and of a retriever is in no such variable. `LEAF_BODIES` are
-the functions around these bodies, and `leaf_run_ids` reads from their frames whose body it is.
+the functions around these bodies, and the frames of these functions say whose body it is.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextvars import Context
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, CallbackManager
 from langchain_core.language_models import BaseChatModel, BaseLLM
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables.config import var_child_runnable_config
@@ -40,15 +44,11 @@ _RUNNABLE_PACKAGES: Final = frozenset({"langchain_core", "langchain", "langchain
 
 
 class Trust(Enum):
-    """How far the body of a leaf run (a model's, a retriever's) extends to other tasks and threads.
+    """Who may have started a task or thread that has a leaf run (a model's, a retriever's) in its context."""
 
-    In the task or thread in which it was started, the frames tell. Another one that was started inside has a
-    copy of the context, but so has one that a stream's consumer started between two chunks.
-    """
-
-    THROUGHOUT = "no consumer runs before it ends"
-    UNTIL_IT_SPEAKS = "no consumer runs before the first token"
-    NOWHERE = "the first token may reach the consumer untold"
+    THROUGHOUT = "its body alone: no consumer runs before it ends"
+    UNTIL_IT_SPEAKS = "its body alone until the first token, then its consumer, too"
+    NOWHERE = "its consumer, too: the first token may reach him untold"
 
 
 def _code(owner: type, name: str) -> CodeType | None:
@@ -87,15 +87,98 @@ LEAF_BODIES: Final = frozenset(
 body executes, one of them is on the stack with its `run_manager`, or its `run_managers`."""
 
 
-def leaf_run_ids() -> Iterator[UUID]:
-    """Yield the ids of the leaf runs whose bodies are executing in this thread and task, innermost first."""
+_AROUND_BODIES: Final = LEAF_BODIES | {_code(BaseChatModel, "agenerate")}
+"""And one that has its bodies executed in tasks of their own, and waits for them."""
+
+_STARTS: Final = frozenset(
+    _code(owner, name)
+    for owner in (CallbackManager, AsyncCallbackManager)
+    for name in ("on_chat_model_start", "on_llm_start", "on_retriever_start")
+)
+
+_EVENTS_FILE: Final = inspect.getfile(CallbackManager)
+"""While one of its functions is called by that of a leaf, the leaf's body has not begun, or is over."""
+
+_BODY_FOLDERS: Final = ("langchain_core/runnables/", "langchain_core/tools/", "langgraph/")
+"""Where the functions are that call the bodies of chains, tools and graph nodes."""
+
+_TASK: Final = _code(asyncio.Handle, "_run")
+"""The frame below a task's own: what is under it is another task's, or of whoever runs the event loop."""
+
+
+_AWAITABLES: Final = frozenset(
+    {"anext_awaitable", "async_generator_asend", "async_generator_athrow", "coroutine_wrapper"}
+)
+
+
+def starting_manager() -> object:
+    """Return the callback manager that is telling of a leaf's start, when called from the start callback."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code in LEAF_BODIES:
-            known = frame.f_locals
-            managers: Sequence[Any] = known.get("run_managers") or (known.get("run_manager"),)
-            yield from (manager.run_id for manager in managers if manager is not None)
+        if frame.f_code in _STARTS:
+            return frame.f_locals.get("self")
         frame = frame.f_back
+    return None
+
+
+def leaf_on_stack() -> Sequence[UUID]:
+    """Return the runs of the leaf whose body is executing in this thread and task; none if it is no leaf's.
+
+    Looks no further than to the innermost body. Several: a completion model's, for several prompts.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code in LEAF_BODIES:
+            return _run_ids_in(frame)
+        if code is _TASK or _calls_bodies(code.co_filename):
+            return ()
+        frame = frame.f_back
+    return ()
+
+
+def leaf_in_thread(thread_id: int) -> Sequence[UUID]:
+    """Return the runs of the leaves whose bodies a thread is in, which may wait there for another thread."""
+    frame = sys._current_frames().get(thread_id)
+    frames: list[FrameType] = []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    return _leaves_among(frames)
+
+
+def leaf_in_task(task: asyncio.Task[Any]) -> Sequence[UUID]:
+    """Return the runs of the leaves whose bodies a task that is waiting waits in."""
+    frames: list[FrameType] = []
+    waiting: Any = task.get_coro()
+    while waiting is not None:
+        for kind in ("cr", "ag", "gi"):
+            if (frame := getattr(waiting, f"{kind}_frame", None)) is not None:
+                frames.insert(0, frame)
+                name = "gi_yieldfrom" if kind == "gi" else f"{kind}_await"
+                waiting = getattr(waiting, name, None)
+                break
+        else:
+            waiting = _hidden_in(waiting)
+    return _leaves_among(frames)
+
+
+def context_of(task: object) -> object:
+    """Return the context in which a task runs; several may share one."""
+    if (get_context := getattr(task, "get_context", None)) is not None:  # Python 3.12
+        return get_context()
+    return next((it for it in gc.get_referents(task) if isinstance(it, Context)), None)
+
+
+def _hidden_in(awaitable: object) -> object:
+    """Return the generator or coroutine in what `async for`, `anext` and `__await__` wait for.
+
+    These objects of the interpreter's own show it to nobody but the garbage collector.
+    """
+    for it in gc.get_referents(awaitable):
+        if inspect.isasyncgen(it) or inspect.iscoroutine(it) or type(it).__name__ in _AWAITABLES:
+            return it
+    return None
 
 
 def is_streaming(model: object) -> bool:
@@ -112,14 +195,27 @@ def is_streaming(model: object) -> bool:
     return False
 
 
-def is_in_leaf_function() -> bool:
-    """Whether a function that starts and ends a leaf run is on the stack of this thread and task."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code in LEAF_STARTS:
-            return True
-        frame = frame.f_back
-    return False
+def _leaves_among(frames: Sequence[FrameType]) -> Sequence[UUID]:
+    """Return the runs of the leaves whose bodies are among some frames, innermost first."""
+    found: list[UUID] = []
+    inner: FrameType | None = None
+    for frame in frames:
+        is_telling = inner is not None and inner.f_code.co_filename == _EVENTS_FILE
+        if frame.f_code in _AROUND_BODIES and not is_telling:
+            found += _run_ids_in(frame)
+        inner = frame
+    return found
+
+
+def _run_ids_in(frame: FrameType) -> list[UUID]:
+    known = frame.f_locals
+    managers: Sequence[Any] = known.get("run_managers") or (known.get("run_manager"),)
+    return [manager.run_id for manager in managers if manager is not None]
+
+
+@lru_cache(maxsize=4096)
+def _calls_bodies(file: str) -> bool:
+    return any(folder in file.replace("\\", "/") for folder in _BODY_FOLDERS)
 
 
 def add_configure_hook(hook: Any) -> None:

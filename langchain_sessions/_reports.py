@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Hashable
-from threading import Lock
+from threading import RLock
 from typing import Final
 from weakref import WeakSet
 
@@ -32,7 +32,7 @@ class Reports:
 
     def renew_lock(self) -> None:
         """Begin with a lock that nobody holds."""
-        self._lock = Lock()
+        self._lock = RLock()  # reentrant: the garbage collector may end a run at any moment
 
     def name_of(self, run_name: str) -> str:
         """Return how a log may call a run: a name may hold an id that is to be hidden."""

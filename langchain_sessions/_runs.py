@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from enum import Enum
-from threading import Lock
+from threading import RLock
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
+from weakref import WeakSet
 
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context, create_key
@@ -87,6 +88,7 @@ class LiveRun:
         secrets: With pseudonymization: raw text to pseudonym, for every id met in this run and around it.
         span: Set once the span has started; stays None when tracing is suppressed.
         provider: Where the span goes.
+        metadata: What LangChain told all handlers with the start.
         propagates: Whether its ids go into baggage.
         keeps_outer: Whether a session that is opened inside leaves the run's id in force, by its policy.
         ambient: The OpenTelemetry context that was attached where the run started.
@@ -108,6 +110,7 @@ class LiveRun:
         "ids",
         "keeps_outer",
         "leaf",
+        "metadata",
         "parent",
         "propagates",
         "provider",
@@ -138,6 +141,7 @@ class LiveRun:
         self.secrets = secrets
         self.span: RunSpan | None = None
         self.provider: object = None
+        self.metadata: Mapping[str, object] = NO_IDS
         self.propagates = self.keeps_outer = False
         self.ambient = attached()
         self.spoken = False
@@ -236,12 +240,43 @@ class LiveRun:
         """Let go of everything but the fact that the run has ended: a child may hold on to it for long."""
         self.ended = True
         self.parent = self.span = self.provider = self.leaf = self._view = None
-        self.secrets = NO_IDS
+        self.secrets = self.metadata = NO_IDS
         self.ambient = NO_CONTEXT
 
 
+enclosing_spans: Final[WeakSet[object]] = WeakSet()
+"""Spans to which only a turn that they enclose has given an id. It says nothing of what else they enclose."""
+
 everywhere: Final[dict[UUID, LiveRun]] = {}
 """The live runs of all handlers by run id, each as the first handler that was told of it knows it."""
+
+
+def find_live(run_id: UUID | None) -> LiveRun | None:
+    """Return the live run with this id, whichever handler's; None if there is none, or several."""
+    run = None if run_id is None else everywhere.get(run_id)
+    return None if run is None or run.ended else run
+
+
+def session_of(run: LiveRun) -> str | None:
+    """Return the id of a run's session, unless it is provisional."""
+    return run.settled_ids().get(SESSION_ID)
+
+
+def without_leftovers(context: Context) -> Context:
+    """Return a context without the ids of a run's view that it was made from, if that run has ended.
+
+    A task or thread that was started in the run goes on with its context, and may serve anybody.
+    """
+    run = context.get(_RUN)
+    if not isinstance(run, LiveRun) or not run.ended:
+        return context
+    left = {name: context.get(name) for name in (SESSION_ID, USER_ID)}
+    if not any(id_ is not None and id_ is run.ids.get(name) for name, id_ in left.items()):
+        return context
+    values = {
+        key: value for key, value in context.items() if key not in left or value is not run.ids.get(key)
+    }
+    return without_other_ids(Context(values), {SESSION_ID: ""})
 
 
 def as_unsure(context: Context) -> Context:
@@ -263,15 +298,16 @@ def run_in(context: Context) -> LiveRun | None:
     return run if isinstance(run, LiveRun) and not run.ended else None
 
 
-_below_lock = Lock()
+_below_lock = RLock()
 """Guards what is found below a run: its children may start in several threads. Held for a few dictionary
-operations, and only by runs that found an id which their parent does not have."""
+operations, and only by runs that found an id which their parent does not have. Reentrant, because the garbage
+collector may end a stream, and so a run, at any moment."""
 
 
 def _renew_lock() -> None:
     """In a forked process: a thread that held the lock is not there to give it back."""
     global _below_lock
-    _below_lock = Lock()
+    _below_lock = RLock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

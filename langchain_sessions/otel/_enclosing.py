@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from openinference.semconv.trace import SpanAttributes
 
-from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID
+from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID, enclosing_spans
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -104,6 +104,8 @@ class Enclosing:
         if not root.has_turn:
             root.has_turn = True
             root.has_own_output = SpanAttributes.OUTPUT_VALUE in known
+        if _session_of(root.span) is None:
+            enclosing_spans.add(root.span)
         names = (*_FIRST_WINS, *(() if root.has_own_output else _LAST_WINS), USER_ID, SESSION_ID)
         for name in names:
             is_taken = name in known and name not in _LAST_WINS

@@ -14,7 +14,16 @@ from langchain_sessions._blocks import in_force
 from langchain_sessions._ids import InvalidSessionIdError
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._reports import Reports
-from langchain_sessions._runs import CONVERSATION_ID, NO_IDS, SESSION_ID, STARTING, USER_ID, is_unsure, run_in
+from langchain_sessions._runs import (
+    CONVERSATION_ID,
+    NO_IDS,
+    SESSION_ID,
+    STARTING,
+    USER_ID,
+    enclosing_spans,
+    is_unsure,
+    run_in,
+)
 from langchain_sessions.otel._enclosing import Enclosing
 
 if TYPE_CHECKING:
@@ -91,7 +100,7 @@ class SessionSpanProcessor(SpanProcessor):
         self._is_shut_down = True
 
     def _write(self, span: Span, context: Context) -> None:
-        ids = dict(self._ids(span, context))
+        ids = dict(self._ids(context))
         if self._policy.conversation_id and SESSION_ID in ids:
             ids[CONVERSATION_ID] = ids[SESSION_ID]
         known = span.attributes or NO_IDS
@@ -99,14 +108,15 @@ class SessionSpanProcessor(SpanProcessor):
             if name not in known:
                 span.set_attribute(name, id_)
 
-    def _ids(self, span: Span, context: Context) -> Mapping[str, str]:
+    def _ids(self, context: Context) -> Mapping[str, str]:
         parent = trace_api.get_current_span(context)
         if STARTING in context or is_unsure(context):
             return NO_IDS  # the handler has looked, and found none; or nobody can say
         run = run_in(context)
         if run is not None and SESSION_ID in run.ids and cast("object", run.span) is parent:
             return self._canonical(run.settled_ids())  # its attributes may be provisional
-        if span.parent is not None and not span.parent.is_remote:
+        if parent.is_recording() and parent not in enclosing_spans:
+            # One that has ended may still be in the context of a worker that now serves somebody else.
             attributes: Any = getattr(parent, "attributes", None)
             if isinstance(attributes, Mapping) and (found := self._canonical(cast("_Values", attributes))):
                 return found
