@@ -26,7 +26,6 @@ import threading
 import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, cast
-from weakref import WeakSet
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables.config import var_child_runnable_config
@@ -47,6 +46,7 @@ from langchain_sessions._langchain import (
 )
 from langchain_sessions._reports import logger
 from langchain_sessions._runs import (
+    RUN,
     SESSION_ID,
     LiveRun,
     as_unsure,
@@ -119,10 +119,10 @@ waits for."""
 
 _leaf: Final[ContextVar[Leaf | None]] = ContextVar("langchain_sessions_leaf", default=None)
 
-_streams: Final[WeakSet[LiveRun]] = WeakSet()
+_streams: Final[set[LiveRun]] = set()
 """Live runs whose body may execute in any context: whoever reads the stream brings his."""
 
-_wandering: Final[WeakSet[LiveRun]] = WeakSet()
+_wandering: Final[set[LiveRun]] = set()
 """Those of which that is known."""
 
 
@@ -162,7 +162,8 @@ def executing() -> LiveRun | None:
 
 def _look(context: Context) -> Context:
     """Return the context in force here, where this one is attached."""
-    context = without_leftovers(context)
+    if RUN in context:
+        context = without_leftovers(context)
     if _leaf.get() is None and var_child_runnable_config.get() is None and not _streams:
         return context
     run, perhaps = _find(context)

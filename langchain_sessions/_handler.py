@@ -151,6 +151,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             while (stale := self.live_runs.overdue()) is not None:
                 forget_run(self, stale.run_id)
                 stale.release()
+                end_leaf(stale)
         except Exception as error:
             self.live_runs.remove(run.id)
             self._met(error, run, "start")
@@ -255,7 +256,10 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         parent = live.parent
         if parent is None:
             return context_for_start(get_current(), ids, live.secrets)
-        if executing() is not parent:  # what is in force here is not the parent's: a stream's consumer's, say
+        is_untouched = live.ambient is parent.ambient or not _overlay.is_on()
+        if (
+            is_untouched or executing() is not parent
+        ):  # in a stream's consumer, what is there is not the parent's
             return context_for_start(live.ambient, ids, live.secrets)
         around = get_current()
         was_opened_inside = trace_api.get_current_span(around) is not trace_api.get_current_span(

@@ -48,7 +48,7 @@ class Several(Enum):
     SEVERAL = 0
 
 
-_RUN: Final = create_key("langchain-sessions-run")
+RUN: Final = create_key("langchain-sessions-run")
 """Whose view a context, or one that was made from it, is."""
 
 
@@ -176,10 +176,10 @@ class LiveRun:
         It executes where its consumer does, who may have attached anything since the last chunk. So only a
         context that was made from the run's own view was attached inside.
         """
-        return context if context.get(_RUN) is self else self.view(self.ambient)
+        return context if context.get(RUN) is self else self.view(self.ambient)
 
     def _make_view(self) -> Context:
-        values = {**self.ambient, _RUN: self}
+        values = {**self.ambient, RUN: self}
         ids = self.settled_ids()
         for name in (SESSION_ID, USER_ID):
             values.pop(name, None)
@@ -267,7 +267,7 @@ def without_leftovers(context: Context) -> Context:
 
     A task or thread that was started in the run goes on with its context, and may serve anybody.
     """
-    run = context.get(_RUN)
+    run = context.get(RUN)
     if not isinstance(run, LiveRun) or not run.ended:
         return context
     left = {name: context.get(name) for name in (SESSION_ID, USER_ID)}
@@ -294,7 +294,7 @@ def is_unsure(context: Context) -> bool:
 
 def run_in(context: Context) -> LiveRun | None:
     """Return the live run whose view a context is, or was made from."""
-    run = context.get(_RUN)
+    run = context.get(RUN)
     return run if isinstance(run, LiveRun) and not run.ended else None
 
 
