@@ -162,18 +162,18 @@ def executing() -> LiveRun | None:
 
 def _look(context: Context) -> Context:
     """Return the context in force here, where this one is attached."""
-    if RUN in context:
-        context = without_leftovers(context)
+    seen = without_leftovers(context) if RUN in context else context
     if _leaf.get() is None and var_child_runnable_config.get() is None and not _streams:
-        return context
-    run, perhaps = _find(context)
+        return seen
+    run, perhaps = _find(seen)
     if run is not None:
         leaf = run.leaf
         is_stream = isinstance(leaf, Leaf) and leaf.trust is not Trust.THROUGHOUT
-        context = run.view_in_stream(context) if is_stream else run.view(context)
-    if any(context.get(SESSION_ID, id_) != id_ for id_ in map(session_of, perhaps)):
-        return as_unsure(context)
-    return context
+        view = run.view_in_stream(context) if is_stream else run.view(context)
+        seen = seen if view is context else view
+    if any(seen.get(SESSION_ID, id_) != id_ for id_ in map(session_of, perhaps)):
+        return as_unsure(seen)
+    return seen
 
 
 _overlay.look_with(_look)

@@ -24,6 +24,8 @@ from collections.abc import Mapping, Sequence
 from contextvars import Context
 from enum import Enum
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, CallbackManager
@@ -99,7 +101,12 @@ _STARTS: Final = frozenset(
 _EVENTS_FILE: Final = inspect.getfile(CallbackManager)
 """While one of its functions is called by that of a leaf, the leaf's body has not begun, or is over."""
 
-_BODY_FOLDERS: Final = ("langchain_core/runnables/", "langchain_core/tools/", "langgraph/")
+_BODY_FOLDERS: Final = tuple(
+    str(Path(folder))
+    for package in ("langchain_core.runnables", "langchain_core.tools", "langgraph")
+    if (spec := find_spec(package)) is not None
+    for folder in spec.submodule_search_locations or ()
+)
 """Where the functions are that call the bodies of chains, tools and graph nodes."""
 
 _TASK: Final = _code(asyncio.Handle, "_run")
@@ -215,7 +222,7 @@ def _run_ids_in(frame: FrameType) -> list[UUID]:
 
 @lru_cache(maxsize=4096)
 def _calls_bodies(file: str) -> bool:
-    return any(folder in file.replace("\\", "/") for folder in _BODY_FOLDERS)
+    return any(Path(file).is_relative_to(folder) for folder in _BODY_FOLDERS)
 
 
 def add_configure_hook(hook: Any) -> None:

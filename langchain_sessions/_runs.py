@@ -179,7 +179,7 @@ class LiveRun:
         return context if context.get(RUN) is self else self.view(self.ambient)
 
     def _make_view(self) -> Context:
-        values = {**self.ambient, RUN: self}
+        values = {**without_leftovers(self.ambient), RUN: self}
         ids = self.settled_ids()
         for name in (SESSION_ID, USER_ID):
             values.pop(name, None)

@@ -10,6 +10,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,6 +20,7 @@ from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.language_models import BaseChatModel, BaseLLM
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool
 from langchain_core.tracers import BaseTracer, LangChainTracer
 from langchain_core.tracers.schemas import Run
 from openinference.instrumentation import OITracer, TraceConfig, capture_span_context
@@ -307,6 +309,15 @@ def test_the_functions_around_the_bodies_of_models_and_retrievers_are_there() ->
     for code in starts:
         names = {*code.co_varnames, *code.co_cellvars}
         assert {"callback_manager", "callback_managers"} & names, f"{code.co_qualname} keeps no manager"
+
+
+def test_the_files_that_call_bodies_are_recognized() -> None:
+    """Where the search for a model's body on the stack ends: a chain's body inside it is nearer."""
+    callers: list[Any] = [RunnableLambda.invoke, BaseTool.run, find_spec]
+    found = [_langchain._calls_bodies(it.__code__.co_filename) for it in callers]
+    assert found == [True, True, False], (
+        "the functions that call bodies have moved, or their files look other"
+    )
 
 
 def test_a_configure_hook_is_asked_in_the_frames_that_we_read() -> None:

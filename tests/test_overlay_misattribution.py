@@ -212,6 +212,37 @@ def test_a_task_that_outlives_its_run_serves_anybody(
     assert traces.sessions_by_name() == {"request": "A", "A run": "A", "B foreign": None, "B in a block": "B"}
 
 
+def test_a_run_in_a_task_that_outlived_another_run(
+    instrumented: MakeHandler, traces: Traces, foreign: Open
+) -> None:
+    """It nests what is opened in it as everywhere, in its own session."""
+
+    async def application() -> None:
+        over = asyncio.Event()
+        started: list[asyncio.Task[None]] = []
+
+        def inner(_: Any) -> None:
+            with foreign("B foreign"):
+                pass
+
+        async def worker() -> None:
+            await over.wait()
+            await RunnableLambda(inner).ainvoke("x", of("B", callbacks=[]))
+
+        async def body(_: Any) -> None:
+            with foreign("request"):
+                started.append(asyncio.create_task(worker(), context=contextvars.copy_context()))
+
+        await RunnableLambda(body).ainvoke("x", of("A"))
+        over.set()
+        await started[0]
+
+    instrumented()
+    asyncio.run(application())
+    assert traces.parents()["B foreign"] == "B run"
+    assert traces.sessions_by_name() == {"request": "A", "A run": "A", "B foreign": "B", "B run": "B"}
+
+
 def test_a_thread_that_was_given_a_runs_context_serves_anybody(
     instrumented: MakeHandler, traces: Traces, foreign: Open
 ) -> None:
