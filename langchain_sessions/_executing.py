@@ -32,18 +32,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 
 from langchain_sessions import _overlay
 from langchain_sessions._blocks import here
-from langchain_sessions._langchain import (
-    LEAF_STARTS,
-    Trust,
-    add_configure_hook,
-    context_of,
-    is_streaming,
-    leaf_in_task,
-    leaf_in_thread,
-    leaf_on_stack,
-    remove_configure_hook,
-    starting_manager,
-)
+from langchain_sessions._langchain import add_configure_hook, remove_configure_hook
 from langchain_sessions._reports import logger
 from langchain_sessions._runs import (
     RUN,
@@ -54,6 +43,16 @@ from langchain_sessions._runs import (
     find_live,
     session_of,
     without_leftovers,
+)
+from langchain_sessions._stacks import (
+    LEAF_STARTS,
+    Trust,
+    context_of,
+    is_streaming,
+    leaf_in_task,
+    leaf_in_thread,
+    leaf_on_stack,
+    starting_manager,
 )
 
 if TYPE_CHECKING:

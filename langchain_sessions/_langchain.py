@@ -9,33 +9,20 @@ and LangGraph expect the conversation's id. Two places show it:
   itself uses to pass it on.
 
 Both are read, nothing is patched. A missing answer costs an id, so contract tests watch both.
-
-The body of a chat model, of a completion model and of a retriever is in no such variable. `LEAF_BODIES` are
-the functions around these bodies, and the frames of these functions say whose body it is.
 """
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import inspect
-import sys
-from collections.abc import Mapping, Sequence
-from contextvars import Context
-from enum import Enum
-from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, CallbackManager
-from langchain_core.language_models import BaseChatModel, BaseLLM
-from langchain_core.retrievers import BaseRetriever
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers import context as tracers
 
 if TYPE_CHECKING:
-    from types import CodeType, FrameType
+    from types import FrameType
     from uuid import UUID
 
 _CALLBACK_PACKAGES: Final = ("langchain_sessions.", "langchain_core.callbacks.", "openinference.")
@@ -43,186 +30,6 @@ _CALLBACK_PACKAGES: Final = ("langchain_sessions.", "langchain_core.callbacks.",
 
 _RUNNABLE_PACKAGES: Final = frozenset({"langchain_core", "langchain", "langchain_classic", "langgraph"})
 """Packages that call the config of a run `config`. In anybody else's code the name may mean anything."""
-
-
-class Trust(Enum):
-    """Who may have started a task or thread that has a leaf run (a model's, a retriever's) in its context."""
-
-    THROUGHOUT = "its body alone: no consumer runs before it ends"
-    UNTIL_IT_SPEAKS = "its body alone until the first token, then its consumer, too"
-    NOWHERE = "its consumer, too: the first token may reach him untold"
-
-
-def _code(owner: type, name: str) -> CodeType | None:
-    method = getattr(owner, name, None)
-    return None if method is None else getattr(inspect.unwrap(method), "__code__", None)
-
-
-LEAF_STARTS: Final[Mapping[CodeType | None, Trust]] = {
-    _code(BaseChatModel, "generate"): Trust.THROUGHOUT,
-    _code(BaseChatModel, "agenerate"): Trust.THROUGHOUT,
-    _code(BaseChatModel, "stream"): Trust.UNTIL_IT_SPEAKS,
-    _code(BaseChatModel, "astream"): Trust.UNTIL_IT_SPEAKS,
-    _code(BaseChatModel, "_chat_model_stream_v3"): Trust.NOWHERE,
-    _code(BaseChatModel, "_achat_model_stream_v3"): Trust.NOWHERE,
-    _code(BaseLLM, "generate"): Trust.THROUGHOUT,
-    _code(BaseLLM, "agenerate"): Trust.THROUGHOUT,
-    _code(BaseLLM, "stream"): Trust.NOWHERE,
-    _code(BaseLLM, "astream"): Trust.NOWHERE,
-    _code(BaseRetriever, "invoke"): Trust.THROUGHOUT,
-    _code(BaseRetriever, "ainvoke"): Trust.THROUGHOUT,
-}
-"""The functions that configure a callback manager for a leaf run, and start it. None stands for one that this
-version of LangChain does not have."""
-
-LEAF_BODIES: Final = frozenset(
-    _code(owner, name)
-    for owner, names in (
-        (BaseChatModel, ("stream", "astream", "_generate_with_cache", "_agenerate_with_cache")),
-        (BaseChatModel, ("_iter_v2_events", "_aiter_v2_events")),
-        (BaseLLM, ("stream", "astream", "_generate_helper", "_agenerate_helper")),
-        (BaseRetriever, ("invoke", "ainvoke")),
-    )
-    for name in names
-) - {None}
-"""The functions that call a leaf's body: its `_generate`, `_stream`, `_get_relevant_documents`. While the
-body executes, one of them is on the stack with its `run_manager`, or its `run_managers`."""
-
-
-_AROUND_BODIES: Final = LEAF_BODIES | {_code(BaseChatModel, "agenerate")}
-"""And one that has its bodies executed in tasks of their own, and waits for them."""
-
-_STARTS: Final = frozenset(
-    _code(owner, name)
-    for owner in (CallbackManager, AsyncCallbackManager)
-    for name in ("on_chat_model_start", "on_llm_start", "on_retriever_start")
-)
-
-_EVENTS_FILE: Final = inspect.getfile(CallbackManager)
-"""While one of its functions is called by that of a leaf, the leaf's body has not begun, or is over."""
-
-_BODY_FOLDERS: Final = tuple(
-    str(Path(folder))
-    for package in ("langchain_core.runnables", "langchain_core.tools", "langgraph")
-    if (spec := find_spec(package)) is not None
-    for folder in spec.submodule_search_locations or ()
-)
-"""Where the functions are that call the bodies of chains, tools and graph nodes."""
-
-_TASK: Final = _code(asyncio.Handle, "_run")
-"""The frame below a task's own: what is under it is another task's, or of whoever runs the event loop."""
-
-
-_AWAITABLES: Final = frozenset(
-    {"anext_awaitable", "async_generator_asend", "async_generator_athrow", "coroutine_wrapper"}
-)
-
-
-def starting_manager() -> object:
-    """Return the callback manager that is telling of a leaf's start, when called from the start callback."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code in _STARTS:
-            return frame.f_locals.get("self")
-        frame = frame.f_back
-    return None
-
-
-def leaf_on_stack() -> Sequence[UUID]:
-    """Return the runs of the leaf whose body is executing in this thread and task; none if it is no leaf's.
-
-    Looks no further than to the innermost body. Several: a completion model's, for several prompts.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        if code in LEAF_BODIES:
-            return _run_ids_in(frame)
-        if code is _TASK or _calls_bodies(code.co_filename):
-            return ()
-        frame = frame.f_back
-    return ()
-
-
-def leaf_in_thread(thread_id: int) -> Sequence[UUID]:
-    """Return the runs of the leaves whose bodies a thread is in, which may wait there for another thread."""
-    frame = sys._current_frames().get(thread_id)
-    frames: list[FrameType] = []
-    while frame is not None:
-        frames.append(frame)
-        frame = frame.f_back
-    return _leaves_among(frames)
-
-
-def leaf_in_task(task: asyncio.Task[Any]) -> Sequence[UUID]:
-    """Return the runs of the leaves whose bodies a task that is waiting waits in."""
-    frames: list[FrameType] = []
-    waiting: Any = task.get_coro()
-    while waiting is not None:
-        for kind in ("cr", "ag", "gi"):
-            if (frame := getattr(waiting, f"{kind}_frame", None)) is not None:
-                frames.insert(0, frame)
-                name = "gi_yieldfrom" if kind == "gi" else f"{kind}_await"
-                waiting = getattr(waiting, name, None)
-                break
-        else:
-            waiting = _hidden_in(waiting)
-    return _leaves_among(frames)
-
-
-def context_of(task: object) -> object:
-    """Return the context in which a task runs; several may share one."""
-    if (get_context := getattr(task, "get_context", None)) is not None:  # Python 3.12
-        return get_context()
-    return next((it for it in gc.get_referents(task) if isinstance(it, Context)), None)
-
-
-def _hidden_in(awaitable: object) -> object:
-    """Return the generator or coroutine in what `async for`, `anext` and `__await__` wait for.
-
-    These objects of the interpreter's own show it to nobody but the garbage collector.
-    """
-    for it in gc.get_referents(awaitable):
-        if inspect.isasyncgen(it) or inspect.iscoroutine(it) or type(it).__name__ in _AWAITABLES:
-            return it
-    return None
-
-
-def is_streaming(model: object) -> bool:
-    """Whether the body of a model's synchronous stream is on the stack of this thread.
-
-    Where the model has no asynchronous one, LangChain reads it in threads of an executor.
-    """
-    body = _code(type(model), "_stream")
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is body and frame.f_locals.get("self") is model:
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _leaves_among(frames: Sequence[FrameType]) -> Sequence[UUID]:
-    """Return the runs of the leaves whose bodies are among some frames, innermost first."""
-    found: list[UUID] = []
-    inner: FrameType | None = None
-    for frame in frames:
-        is_telling = inner is not None and inner.f_code.co_filename == _EVENTS_FILE
-        if frame.f_code in _AROUND_BODIES and not is_telling:
-            found += _run_ids_in(frame)
-        inner = frame
-    return found
-
-
-def _run_ids_in(frame: FrameType) -> list[UUID]:
-    known = frame.f_locals
-    managers: Sequence[Any] = known.get("run_managers") or (known.get("run_manager"),)
-    return [manager.run_id for manager in managers if manager is not None]
-
-
-@lru_cache(maxsize=4096)
-def _calls_bodies(file: str) -> bool:
-    return any(Path(file).is_relative_to(folder) for folder in _BODY_FOLDERS)
 
 
 def add_configure_hook(hook: Any) -> None:

@@ -21,6 +21,13 @@ settings.load_profile("suite")
 MakeHandler: TypeAlias = Callable[..., SessionCallbackHandler]
 
 
+def assert_nothing_kept(handlers: list[SessionCallbackHandler]) -> None:
+    """Fail if a handler keeps runs after they ended."""
+    for handler in handlers:
+        kept = (len(handler.live_runs), len(handler.run_map), len(handler._spans_by_run))
+        assert kept == (0, 0, 0), f"a handler keeps runs after they ended: {kept}"
+
+
 @pytest.fixture
 def traces() -> Iterator[Traces]:
     """A provider that keeps its spans; fails the test if one is still open at its end."""
@@ -42,9 +49,7 @@ def make_handler(traces: Traces) -> Iterator[MakeHandler]:
         return handler
 
     yield make
-    for handler in made:
-        kept = (len(handler.live_runs), len(handler.run_map), len(handler._spans_by_run))
-        assert kept == (0, 0, 0), f"a handler keeps runs after they ended: {kept}"
+    assert_nothing_kept(made)
 
 
 @pytest.fixture
@@ -67,9 +72,7 @@ def instrumented(traces: Traces) -> Iterator[MakeHandler]:
 
     yield switch_on
     uninstrument()
-    for handler in made:
-        kept = (len(handler.live_runs), len(handler.run_map), len(handler._spans_by_run))
-        assert kept == (0, 0, 0), f"the handler keeps runs after they ended: {kept}"
+    assert_nothing_kept(made)
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ from opentelemetry import context as context_api
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-from langchain_sessions import SessionCallbackHandler, _langchain, _overlay, _upstream
+from langchain_sessions import SessionCallbackHandler, _langchain, _overlay, _stacks, _upstream
 from langchain_sessions._records import RunRecord, recorded
 from tests.support import runnables
 from tests.support.traces import Traces, attribute
@@ -298,8 +298,8 @@ def test_the_context_is_a_dictionary_under_openinferences_keys() -> None:
 def test_the_functions_around_the_bodies_of_models_and_retrievers_are_there() -> None:
     """The overlay recognizes them by their code, and the body's run by their local variables."""
     owners = {"chat_models": BaseChatModel, "llms": BaseLLM, "retrievers": BaseRetriever}
-    starts = [code for code in _langchain.LEAF_STARTS if code is not None]
-    bodies = [code for code in _langchain.LEAF_BODIES if code is not None]
+    starts = [code for code in _stacks.LEAF_STARTS if code is not None]
+    bodies = [code for code in _stacks.LEAF_BODIES if code is not None]
     assert len(starts) >= 10, f"a method that starts a model's run has another name: {starts}"
     assert len(bodies) >= 10, f"a method around a model's body has another name: {bodies}"
     for code in (*starts, *bodies):
@@ -314,7 +314,7 @@ def test_the_functions_around_the_bodies_of_models_and_retrievers_are_there() ->
 def test_the_files_that_call_bodies_are_recognized() -> None:
     """Where the search for a model's body on the stack ends: a chain's body inside it is nearer."""
     callers: list[Any] = [RunnableLambda.invoke, BaseTool.run, find_spec]
-    found = [_langchain._calls_bodies(it.__code__.co_filename) for it in callers]
+    found = [_stacks._calls_bodies(it.__code__.co_filename) for it in callers]
     assert found == [True, True, False], (
         "the functions that call bodies have moved, or their files look other"
     )
@@ -338,7 +338,7 @@ def test_a_configure_hook_is_asked_in_the_frames_that_we_read() -> None:
     runnables.OneDocument().invoke("hi")
     ((manager, code),) = seen
     assert isinstance(manager, CallbackManager), "_configure has no `callback_manager` any more"
-    assert code in _langchain.LEAF_STARTS, "configure is called from elsewhere now"
+    assert code in _stacks.LEAF_STARTS, "configure is called from elsewhere now"
 
 
 class Looking(BaseCallbackHandler):

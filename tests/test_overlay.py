@@ -493,34 +493,6 @@ def test_a_cancelled_retriever_is_over_although_langchain_does_not_say_so(
     handler.on_retriever_error(RuntimeError("ended by the test"), run_id=open_run)
 
 
-def test_a_traceback_that_is_kept_does_not_keep_the_run(
-    instrumented: MakeHandler, traces: Traces, foreign: Open
-) -> None:
-    """It keeps LangChain's local variables, from which the end would be told otherwise."""
-    kept: list[BaseException] = []
-
-    async def later() -> None:
-        with foreign("later"):
-            pass
-
-    async def worker() -> None:
-        retriever = TracingRetriever(open=foreign, waits_for=asyncio.Event().wait)
-        try:
-            async with asyncio.timeout(0.01):
-                await retriever.ainvoke("hi", IN_A)
-        except TimeoutError as error:
-            kept.append(error)
-        with foreign("next"):
-            pass
-        await asyncio.create_task(later())
-
-    handler = instrumented()
-    asyncio.run(worker())
-    assert traces.sessions_by_name() == {"next": None, "later": None}
-    (open_run,) = list(handler.live_runs._runs)
-    handler.on_retriever_error(RuntimeError("ended by the test"), run_id=open_run)
-
-
 def test_a_cached_answer_starts_no_run(instrumented: MakeHandler, traces: Traces, foreign: Open) -> None:
     """LangChain configures a model's callbacks, finds the answer in its cache, and starts nothing."""
     from langchain_core.caches import InMemoryCache

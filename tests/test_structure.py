@@ -16,7 +16,7 @@ from langchain_sessions import otel
 PACKAGE = Path(langchain_sessions.__file__).parent
 
 LAYERS = (
-    ("_ids", "_langchain", "_overlay", "_privacy", "_records", "_reports"),
+    ("_ids", "_langchain", "_overlay", "_privacy", "_records", "_reports", "_stacks"),
     ("_blocks", "_policy"),
     ("_baggage",),
     ("_runs",),
