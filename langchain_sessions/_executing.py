@@ -24,8 +24,9 @@ import asyncio
 import sys
 import threading
 import weakref
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables.config import var_child_runnable_config
@@ -48,15 +49,15 @@ from langchain_sessions._stacks import (
     LEAF_STARTS,
     Trust,
     context_of,
-    is_streaming,
     leaf_in_task,
     leaf_in_thread,
     leaf_on_stack,
+    models_on_stack,
     starting_manager,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from types import FrameType
     from uuid import UUID
 
@@ -74,7 +75,8 @@ class Leaf:
         self.runs: list[LiveRun] = []
         self.around = _run_id_in_langchains_variable()
         self.outer = outer
-        self._manager: Final = weakref.ref(manager)
+        runs = self.runs
+        self._manager: Final = weakref.ref(manager, lambda _: _forget(runs))
         self._home: Final = weakref.ref(here())
         self._thread_id: Final = threading.get_ident()
 
@@ -125,6 +127,42 @@ _wandering: Final[set[LiveRun]] = set()
 """Those of which that is known."""
 
 
+def _forget(runs: Sequence[LiveRun]) -> None:
+    """Look for the bodies of these no more."""
+    _streams.difference_update(runs)
+    _wandering.difference_update(runs)
+
+
+class _Here(threading.local):
+    """What our own callbacks are doing in this thread."""
+
+    is_starting = False
+    is_at_rest = False
+
+
+_here: Final = _Here()
+
+
+@contextmanager
+def starting(parent_run_id: UUID | None) -> Generator[None]:
+    """Answer, for as long as a run is starting, as for the place where it is called."""
+    _here.is_starting = parent_run_id is None
+    try:
+        yield
+    finally:
+        _here.is_starting = False
+
+
+@contextmanager
+def at_rest() -> Generator[None]:
+    """Leave the current context as it is attached, while a span is started or ended in a context of ours."""
+    _here.is_at_rest = True
+    try:
+        yield
+    finally:
+        _here.is_at_rest = False
+
+
 def begin_leaf(run: LiveRun) -> None:
     """Note a starting run with the leaf of the callback manager that starts it."""
     leaf = _leaf.get()
@@ -147,8 +185,7 @@ def note_token(run: LiveRun) -> None:
 
 def end_leaf(run: LiveRun) -> None:
     """Forget a leaf that ends, if this is where it was started."""
-    _streams.discard(run)
-    _wandering.discard(run)
+    _forget([run])
     leaf = _leaf.get()
     if leaf is not None and leaf.is_over():
         _leaf.set(_open(leaf))
@@ -164,6 +201,8 @@ def _look(context: Context) -> Context:
     seen = without_leftovers(context) if RUN in context else context
     if _leaf.get() is None and var_child_runnable_config.get() is None and not _streams:
         return seen
+    if _here.is_at_rest:
+        return context
     run, perhaps = _find(seen)
     if run is not None:
         leaf = run.leaf
@@ -184,38 +223,49 @@ def _run_id_in_langchains_variable() -> UUID | None:
     return manager.parent_run_id if isinstance(manager, BaseCallbackManager) else None
 
 
-def _find(context: Context) -> tuple[LiveRun | None, Sequence[LiveRun]]:
-    """Return the run that is executing here, and those that may be instead."""
+def _find(context: Context) -> _Found:
+    """Find the run that is executing here, where a context is in force so far."""
     run_id = _run_id_in_langchains_variable()
     around = find_live(run_id)
     leaf = _open(_leaf.get())
-    # A stream that was started elsewhere is looked for where another id would be given to what it does.
-    has_id = around is not None or SESSION_ID in context
-    if leaf is not None or _wandering or (_streams and has_id):
-        runs = [run for id_ in leaf_on_stack() if (run := find_live(id_)) is not None]
-        if runs:
+    # A stream that was started elsewhere is looked for where what it does could get another id.
+    is_worth_it = leaf is not None or bool(_wandering or (_streams and (context or around)))
+    if is_worth_it:
+        ids = leaf_on_stack(is_starting=_here.is_starting)
+        if runs := [run for id_ in ids if (run := find_live(id_)) is not None]:
             return _one_of(runs)
-    if leaf is None:
-        return around, ()
-    candidates = [it for it in _and_outer(leaf) if it.runs and it.around == run_id and it.is_elsewhere()]
-    return _find_elsewhere(candidates, around) if candidates else (around, ())
+        if _streams and (models := models_on_stack()):
+            return _find_by_model(models, around)
+    return (around, ()) if leaf is None else _find_elsewhere(leaf, run_id, around)
 
 
-def _find_elsewhere(
-    candidates: Sequence[Leaf], around: LiveRun | None
-) -> tuple[LiveRun | None, Sequence[LiveRun]]:
+_Found: TypeAlias = "tuple[LiveRun | None, Sequence[LiveRun]]"
+"""The run that is executing, and those that may be instead."""
+
+
+def _find_by_model(models: Sequence[object], around: LiveRun | None) -> _Found:
+    """Return the run for which an executor's thread reads a model's synchronous stream."""
+    leaves = {run.leaf for run in _streams if isinstance(run.leaf, Leaf)}
+    leaves = {leaf for leaf in leaves if any(leaf.model() is model for model in models)}
+    runs = [run for leaf in leaves for run in leaf.executing_runs()]
+    return _one_of(runs) if runs else (around, [run for leaf in leaves for run in leaf.runs])
+
+
+def _find_elsewhere(leaf: Leaf, run_id: UUID | None, around: LiveRun | None) -> _Found:
     """Where the stack has no leaf: return the one whose body has started this task or thread."""
     runs: list[LiveRun] = []
     perhaps: list[LiveRun] = []
-    for leaf in candidates:
-        if leaf.has_started() or is_streaming(leaf.model()):
-            runs += leaf.executing_runs()
-        elif not leaf.is_over():
-            perhaps += leaf.runs
+    for it in _and_outer(leaf):
+        if not it.runs or not it.is_elsewhere():
+            continue
+        if it.around == run_id and it.has_started():
+            runs += it.executing_runs()
+        elif it.trust is not Trust.THROUGHOUT:
+            perhaps += it.runs if it.around == run_id else it.executing_runs()
     return _one_of(runs) if runs else (around, perhaps)
 
 
-def _one_of(runs: Sequence[LiveRun]) -> tuple[LiveRun | None, Sequence[LiveRun]]:
+def _one_of(runs: Sequence[LiveRun]) -> _Found:
     """Return the first of some runs, if they are in one session: otherwise nobody can say which it is."""
     is_one = len({session_of(run) for run in runs}) == 1
     return (runs[0], ()) if is_one else (None, runs)

@@ -11,7 +11,7 @@ from opentelemetry.context import attach, detach, get_current
 
 from langchain_sessions import _overlay
 from langchain_sessions._discovery import Discovery
-from langchain_sessions._executing import begin_leaf, end_leaf, executing, note_token
+from langchain_sessions._executing import at_rest, begin_leaf, end_leaf, executing, note_token, starting
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._records import LightRecords
@@ -143,8 +143,9 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             if self._is_told_elsewhere(run):
                 self._stand_aside(run)
                 return
-            live = self._identify(run)
-            self._start_span(run, live)
+            with starting(run.parent_run_id):
+                live = self._identify(run)
+                self._start_span(run, live)
             if run.run_type in _LEAF_TYPES:
                 begin_leaf(live)
             _starting.run_id = run.id
@@ -169,7 +170,8 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             self._met(error, run, "identify")
         token = attach(NO_CONTEXT if live is None else context_for_end(live.ambient))
         try:
-            super()._end_trace(run)
+            with at_rest():
+                super()._end_trace(run)
         except Exception as error:
             self._met(error, run, "end")
         finally:
@@ -276,7 +278,8 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             run.name = scrub(run.name, live.secrets)
         token = attach(context)
         try:
-            super()._start_trace(run)
+            with at_rest():
+                super()._start_trace(run)
         finally:
             detach(token)
         span = span_of_run(self, run.id)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextvars import Context
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -84,13 +84,34 @@ _STARTS: Final = frozenset(
 _EVENTS_FILE: Final = inspect.getfile(CallbackManager)
 """While one of its functions is called by that of a leaf, the leaf's body has not begun, or is over."""
 
-_BODY_FOLDERS: Final = tuple(
-    str(Path(folder))
-    for package in ("langchain_core.runnables", "langchain_core.tools", "langgraph")
-    if (spec := find_spec(package)) is not None
-    for folder in spec.submodule_search_locations or ()
-)
-"""Where the functions are that call the bodies of chains, tools and graph nodes."""
+
+# A namespace package: a folder of the same name in somebody's project belongs to it, too.
+_LANGGRAPH: Final = "langgraph.pregel"
+
+
+def _folder(module: str) -> Path | None:
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return None if spec is None or spec.origin is None else Path(spec.origin).parents[module == _LANGGRAPH]
+
+
+@cache
+def _is_of_bodies(file: str) -> bool:
+    """Whether the functions in a file call the bodies of chains, tools and graph nodes."""
+    return _is_in(file, "langchain_core.runnables", "langchain_core.tools", _LANGGRAPH)
+
+
+@cache
+def _is_langchains(file: str) -> bool:
+    return _is_in(file, "langchain_core", "langchain", _LANGGRAPH)
+
+
+def _is_in(file: str, *modules: str) -> bool:
+    folders = [folder for module in modules if (folder := _folder(module)) is not None]
+    return any(Path(file).is_relative_to(folder) for folder in folders)
+
 
 _TASK: Final = _code(asyncio.Handle, "_run")
 """The frame below a task's own: what is under it is another task's, or of whoever runs the event loop."""
@@ -111,20 +132,46 @@ def starting_manager() -> object:
     return None
 
 
-def leaf_on_stack() -> Sequence[UUID]:
+def leaf_on_stack(*, is_starting: bool = False) -> Sequence[UUID]:
     """Return the runs of the leaf whose body is executing in this thread and task; none if it is no leaf's.
 
     Looks no further than to the innermost body. Several: a completion model's, for several prompts.
+
+    Args:
+        is_starting: Whether it is a run's start callback that asks: LangChain's functions around that are
+            this run's, and not in its body.
     """
-    frame: FrameType | None = sys._getframe(1)
+    frame = _caller_of_start() if is_starting else sys._getframe(1)
+    outermost = _outermost_frame()
     while frame is not None:
         code = frame.f_code
-        if code in LEAF_BODIES:
-            return _run_ids_in(frame)
-        if code is _TASK or _calls_bodies(code.co_filename):
+        if code in LEAF_BODIES and (ids := _run_ids_in(frame)):
+            return ids
+        if _is_of_bodies(code.co_filename) or frame is outermost or code is _TASK:
             return ()
         frame = frame.f_back
     return ()
+
+
+def _caller_of_start() -> FrameType | None:
+    """Return the frame that called a run, from its start callback: the first that is not LangChain's."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename != _EVENTS_FILE:
+        frame = frame.f_back
+    while frame is not None and _is_langchains(frame.f_code.co_filename):
+        if frame.f_code in LEAF_BODIES and _run_ids_in(frame):
+            return frame
+        frame = frame.f_back
+    return frame
+
+
+def _outermost_frame() -> FrameType | None:
+    """Return the frame of the current task's own coroutine: what is under it is not the task's."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop is running in this thread
+        return None
+    return None if task is None else getattr(task.get_coro(), "cr_frame", None)
 
 
 def leaf_in_thread(thread_id: int) -> Sequence[UUID]:
@@ -171,18 +218,18 @@ def _hidden_in(awaitable: object) -> object:
     return None
 
 
-def is_streaming(model: object) -> bool:
-    """Whether the body of a model's synchronous stream is on the stack of this thread.
+def models_on_stack() -> Sequence[object]:
+    """Return the models whose synchronous stream is being read in this thread.
 
-    Where the model has no asynchronous one, LangChain reads it in threads of an executor.
+    Where a model has no asynchronous one, LangChain reads it in threads of an executor.
     """
-    body = _code(type(model), "_stream")
+    found: list[object] = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is body and frame.f_locals.get("self") is model:
-            return True
+        if frame.f_code.co_name == "_stream":
+            found.append(frame.f_locals.get("self"))
         frame = frame.f_back
-    return False
+    return found
 
 
 def _leaves_among(frames: Sequence[FrameType]) -> Sequence[UUID]:
@@ -201,8 +248,3 @@ def _run_ids_in(frame: FrameType) -> list[UUID]:
     known = frame.f_locals
     managers: Sequence[Any] = known.get("run_managers") or (known.get("run_manager"),)
     return [manager.run_id for manager in managers if manager is not None]
-
-
-@lru_cache(maxsize=4096)
-def _calls_bodies(file: str) -> bool:
-    return any(Path(file).is_relative_to(folder) for folder in _BODY_FOLDERS)

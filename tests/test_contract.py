@@ -314,7 +314,7 @@ def test_the_functions_around_the_bodies_of_models_and_retrievers_are_there() ->
 def test_the_files_that_call_bodies_are_recognized() -> None:
     """Where the search for a model's body on the stack ends: a chain's body inside it is nearer."""
     callers: list[Any] = [RunnableLambda.invoke, BaseTool.run, find_spec]
-    found = [_stacks._calls_bodies(it.__code__.co_filename) for it in callers]
+    found = [_stacks._is_of_bodies(it.__code__.co_filename) for it in callers]
     assert found == [True, True, False], (
         "the functions that call bodies have moved, or their files look other"
     )

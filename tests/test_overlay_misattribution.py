@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -12,12 +13,13 @@ from uuid import uuid4
 
 import pytest
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableLambda
+from opentelemetry import baggage
 from opentelemetry.context import attach, detach, get_current
 
-from langchain_sessions import SessionCallbackHandler, SessionPolicy, session
+from langchain_sessions import SessionCallbackHandler, SessionPolicy, _executing, session
 from langchain_sessions._upstream import forget_run
 from tests.support import runnables
-from tests.support.traces import SESSION_ID, Traces, attribute
+from tests.support.traces import SESSION_ID, Traces, attribute, span_id_of
 from tests.support.tracing_models import (
     Open,
     TracingAsyncChatModel,
@@ -319,6 +321,111 @@ def test_a_stream_with_fallbacks(
     expected = "A" if nested == "root" else "B"
     assert {id_ for name, id_ in traces.sessions_by_name().items() if name != "A run"} == {expected}
     assert {p for n, p in traces.parents().items() if "inside" in n} == {"B model"}
+
+
+def test_an_asynchronous_stream_of_a_synchronous_model_read_inside_another_run(
+    instrumented: MakeHandler, traces: Traces, foreign: Open
+) -> None:
+    """Begun in a task that is gone, and read in an executor's threads: its own id, or none."""
+
+    async def application() -> None:
+        chunks: Any = TracingChatModel(open=foreign, label="A ").astream("q", of("A"))
+
+        async def read_on(_: Any = None) -> None:
+            await anext(chunks)
+
+        await asyncio.create_task(read_on())
+        await RunnableLambda(read_on).ainvoke("x", of("B"))
+        with session("B"):
+            async for _ in chunks:
+                pass
+
+    instrumented()
+    asyncio.run(application())
+    for name, id_ in traces.sessions_by_name().items():
+        assert id_ == name[0] or (id_ is None and "inside" in name), name
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+def test_a_stream_read_on_in_another_conversations_request(
+    accepts: bool,
+    instrumented: MakeHandler,
+    traces: Traces,
+    foreign: Open,
+) -> None:
+    """Whose id is on the span around, or in baggage, and nowhere else."""
+    instrumented(policy=SessionPolicy(accept_baggage=accepts))
+    chunks = TracingChatModel(open=foreign, label="A ").stream("q", of("A"))
+    thread = threading.Thread(target=lambda: next(chunks))
+    thread.start()
+    thread.join()
+    if accepts:
+        token = attach(baggage.set_baggage(SESSION_ID, "B"))
+        list(chunks)
+        detach(token)
+    else:
+        tracer = traces.provider.get_tracer("web")
+        with tracer.start_as_current_span("B request", attributes={SESSION_ID: "B"}):
+            list(chunks)
+    assert all(id_ == name[0] for name, id_ in traces.sessions_by_name().items())
+
+
+def call_chain(_: Open) -> None:
+    echo("A child").invoke("x")
+
+
+def call_tool(_: Open) -> None:
+    runnables.shout.with_config(run_name="A child").invoke({"text": "x"})
+
+
+def call_retriever(foreign: Open) -> None:
+    TracingRetriever(open=foreign).with_config(run_name="A child").invoke("x")
+
+
+def call_bound_model(foreign: Open) -> None:
+    TracingChatModel(open=foreign, label="A ").bind(stop=["x"]).with_config(run_name="A child").invoke("x")
+
+
+def stream_model(foreign: Open) -> None:
+    list(TracingChatModel(open=foreign, label="A ").stream("x", {"run_name": "A child"}))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [call_chain, call_tool, call_retriever, call_bound_model, stream_model],
+    ids=lambda it: it.__name__,
+)
+def test_a_run_that_a_models_body_calls_is_in_the_models_run(
+    call: Any, instrumented: MakeHandler, traces: Traces, foreign: Open
+) -> None:
+    """LangChain does not know of a run around; a block around the model does not come before it."""
+
+    class Calling(TracingChatModel):
+        def _generate(self, *_: Any, **__: Any) -> ChatResult:
+            call(foreign)
+            return super()._generate()
+
+    instrumented()
+    with session("B"):
+        Calling(open=foreign).invoke("q", of("A"))
+    assert set(traces.sessions()) == {"A"}
+    (child,) = [span for span in traces if span.name == "A child"]
+    assert child.parent
+    assert child.parent.span_id == span_id_of(traces.named("A run"))
+
+
+def test_a_stream_of_events_that_is_dropped_is_not_looked_for_any_more(
+    instrumented: MakeHandler, foreign: Open
+) -> None:
+    """LangChain does not tell of its end; looking for its body would cost everybody's time."""
+    handler = instrumented()
+    events: Any = TracingChatModel(open=foreign).stream_events("q", of("A"), version="v3")
+    next(iter(events))
+    assert len(_executing._streams) == 1
+    del events
+    gc.collect()
+    assert len(_executing._streams) == 0
+    forget(handler)
 
 
 # --- tasks ------------------------------------------------------------------------------------------------
