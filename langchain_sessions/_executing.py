@@ -20,7 +20,6 @@ cancelled), and a traceback that somebody keeps also keeps whatever else might h
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 import weakref
@@ -57,6 +56,7 @@ from langchain_sessions._stacks import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Generator, Iterator, Sequence
     from types import FrameType
     from uuid import UUID
@@ -91,16 +91,16 @@ class Leaf:
     def is_elsewhere(self) -> bool:
         """Whether this task or thread is another one than the leaf's home, and does not share its context."""
         home, reader = self._home(), here()
-        if not isinstance(home, asyncio.Task) or not isinstance(reader, asyncio.Task):
+        if not _is_task(home) or not _is_task(reader):
             return home is not reader
-        return context_of(cast("object", home)) is not context_of(cast("object", reader))
+        return context_of(home) is not context_of(reader)
 
     def executing_runs(self) -> Sequence[LiveRun]:
         """Return the runs in whose body the home is waiting now."""
         home = self._home()
         ids: list[UUID] = []
         for _ in range(_LOOKS if home is not None else 0):
-            if isinstance(home, asyncio.Task):
+            if _is_task(home):
                 ids += leaf_in_task(cast("asyncio.Task[Any]", home))
             ids += leaf_in_thread(self._thread_id)  # it may not have come to waiting yet
             if runs := [run for run in self.runs if not run.ended and run.run_id in ids]:
@@ -125,6 +125,12 @@ _streams: Final[set[LiveRun]] = set()
 
 _wandering: Final[set[LiveRun]] = set()
 """Those of which that is known."""
+
+
+def _is_task(home: object) -> bool:
+    return hasattr(
+        home, "get_coro"
+    )  # there are several classes: asyncio's own has one in C and one in Python
 
 
 def _forget(runs: Sequence[LiveRun]) -> None:
@@ -235,7 +241,7 @@ def _find(context: Context) -> _Found:
         if runs := [run for id_ in ids if (run := find_live(id_)) is not None]:
             return _one_of(runs)
         if _streams and (models := models_on_stack()):
-            return _find_by_model(models, around)
+            return _find_by_model(models, leaf, around)
     return (around, ()) if leaf is None else _find_elsewhere(leaf, run_id, around)
 
 
@@ -243,12 +249,18 @@ _Found: TypeAlias = "tuple[LiveRun | None, Sequence[LiveRun]]"
 """The run that is executing, and those that may be instead."""
 
 
-def _find_by_model(models: Sequence[object], around: LiveRun | None) -> _Found:
+def _find_by_model(models: Sequence[object], leaf: Leaf | None, around: LiveRun | None) -> _Found:
     """Return the run for which an executor's thread reads a model's synchronous stream."""
-    leaves = {run.leaf for run in _streams if isinstance(run.leaf, Leaf)}
-    leaves = {leaf for leaf in leaves if any(leaf.model() is model for model in models)}
-    runs = [run for leaf in leaves for run in leaf.executing_runs()]
-    return _one_of(runs) if runs else (around, [run for leaf in leaves for run in leaf.runs])
+
+    def is_of_models(it: Leaf) -> bool:
+        return bool(it.runs) and any(it.model() is model for model in models)
+
+    leaves = [it for it in _and_outer(leaf) if is_of_models(it)]
+    if runs := [run for it in leaves for run in it.executing_runs()]:
+        return _one_of(runs)
+    # Begun in another context, or over: that the model is being read for another run does not say for which.
+    others = {run.leaf for run in tuple(_streams) if isinstance(run.leaf, Leaf)}
+    return around, [run for it in others if is_of_models(it) for run in it.runs]
 
 
 def _find_elsewhere(leaf: Leaf, run_id: UUID | None, around: LiveRun | None) -> _Found:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import json
 import queue
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableLambda
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach, get_current
@@ -22,7 +27,6 @@ from tests.support import runnables
 from tests.support.traces import SESSION_ID, Traces, attribute, span_id_of
 from tests.support.tracing_models import (
     Open,
-    TracingAsyncChatModel,
     TracingChatModel,
     TracingLLM,
     TracingRetriever,
@@ -346,6 +350,46 @@ def test_an_asynchronous_stream_of_a_synchronous_model_read_inside_another_run(
         assert id_ == name[0] or (id_ is None and "inside" in name), name
 
 
+def test_a_thread_goes_on_with_a_stream_whose_reader_was_cancelled(
+    instrumented: MakeHandler, traces: Traces, foreign: Open
+) -> None:
+    """While the same model answers another conversation, which alone is seen to be waiting for it."""
+    began = {id_: threading.Event() for id_ in "AB"}
+    go_on = {id_: threading.Event() for id_ in "AB"}
+
+    class Waiting(TracingChatModel):
+        def _stream(self, messages: Any, *_: Any, **__: Any) -> Iterator[Any]:
+            id_ = messages[-1].text
+            began[id_].set()
+            go_on[id_].wait(10)
+            with self.open(f"{id_} inside"):
+                pass
+            yield ChatGenerationChunk(message=AIMessageChunk(content="fine"))
+
+    async def application() -> None:
+        model = Waiting(open=foreign)
+
+        async def read(id_: str) -> None:
+            attach(baggage.set_baggage("some", "baggage"))
+            async for _ in model.astream(id_, of(id_)):
+                pass
+
+        tasks = {id_: asyncio.create_task(read(id_)) for id_ in "AB"}
+        for event in began.values():
+            await asyncio.to_thread(event.wait, 10)
+        tasks["A"].cancel()
+        await asyncio.gather(tasks["A"], return_exceptions=True)
+        go_on["A"].set()
+        await asyncio.sleep(0.05)
+        go_on["B"].set()
+        await tasks["B"]
+
+    instrumented()
+    asyncio.run(application())
+    inside = {name: id_ for name, id_ in traces.sessions_by_name().items() if name.endswith(" inside")}
+    assert inside == {"A inside": None, "B inside": "B"}
+
+
 @pytest.mark.parametrize("accepts", [False, True])
 def test_a_stream_read_on_in_another_conversations_request(
     accepts: bool,
@@ -460,40 +504,48 @@ def test_two_tasks_that_share_one_context(instrumented: MakeHandler, traces: Tra
     assert traces.sessions_by_name() == {"B foreign": None, "B run": "B", "A inside": "A", "A run": "A"}
 
 
-def test_an_event_loop_that_is_entered_again(
-    instrumented: MakeHandler, traces: Traces, foreign: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+REENTRANT = """
+import asyncio, json
+import nest_asyncio2
+from langchain_core.runnables import RunnableLambda
+from langchain_sessions import instrument
+from tests.support.traces import Traces
+from tests.support.tracing_models import TracingAsyncChatModel
+
+nest_asyncio2.apply()  # for the whole process
+traces = Traces()
+foreign = traces.provider.get_tracer("another library").start_as_current_span
+instrument(traces.provider)
+
+class Entering(TracingAsyncChatModel):
+    async def _astream(self, *_, **__):
+        async for chunk in super()._astream():
+            yield chunk
+            asyncio.get_running_loop().run_until_complete(asyncio.sleep(0.02))
+
+async def note():
+    await asyncio.sleep(0.005)
+    with foreign("B foreign"):
+        pass
+    RunnableLambda(str).invoke("x", {"metadata": {"session_id": "B"}, "run_name": "B run"})
+
+async def application():
+    config = {"metadata": {"session_id": "A"}, "run_name": "A run"}
+    chunks = Entering(open=foreign, label="A ").astream("x", config)
+    await asyncio.gather(*[asyncio.create_task(note()) async for chunk in chunks if chunk.text == "0"])
+
+asyncio.run(application())
+print(json.dumps(traces.sessions_by_name()))
+"""
+
+
+def test_an_event_loop_that_is_entered_again() -> None:
     """As notebooks do it: the stack below a task's own frames belongs to another task."""
-    nest_asyncio2: Any = pytest.importorskip("nest_asyncio2")
-    for name in ("run", "Task", "Future", "get_event_loop", "_get_event_loop"):
-        if hasattr(asyncio, name):
-            monkeypatch.setattr(asyncio, name, getattr(asyncio, name))  # restored after the test
-
-    async def application(loop: asyncio.AbstractEventLoop) -> None:
-        class Entering(TracingAsyncChatModel):
-            async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
-                async for chunk in super()._astream():
-                    yield chunk
-                    loop.run_until_complete(asyncio.sleep(0.02))
-
-        async def note() -> None:
-            await asyncio.sleep(0.005)
-            with foreign("B foreign"):
-                pass
-            echo("x").invoke("x", of("B"))
-
-        chunks = Entering(open=foreign, label="A ").astream("x", of("A"))
-        await asyncio.gather(*[asyncio.create_task(note()) async for chunk in chunks if chunk.text == "0"])
-
-    instrumented()
-    loop = asyncio.new_event_loop()
-    nest_asyncio2.apply(loop)
-    try:
-        loop.run_until_complete(application(loop))
-    finally:
-        loop.close()
-    found = traces.sessions_by_name()
+    pytest.importorskip("nest_asyncio2")
+    run = subprocess.run([sys.executable, "-c", REENTRANT], capture_output=True, text=True, check=True)
+    found = json.loads(run.stdout)
     assert found.pop("B foreign") is None
+    assert len(found) == 5
     assert all(id_ == name[0] for name, id_ in found.items())
 
 
