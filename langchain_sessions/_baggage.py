@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from langchain_sessions._policy import SessionPolicy
-_reports: Final = Reports()
 
 SESSION_ID: Final = SpanAttributes.SESSION_ID
 USER_ID: Final = SpanAttributes.USER_ID
+
+_reports: Final = Reports()
 
 
 def with_baggage(context: Context, ids: Mapping[str, str]) -> Context:

@@ -27,12 +27,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables.config import var_child_runnable_config
 
 from langchain_sessions import _overlay
 from langchain_sessions._blocks import here
-from langchain_sessions._langchain import add_configure_hook, remove_configure_hook
+from langchain_sessions._langchain import add_configure_hook, executing_run, remove_configure_hook
 from langchain_sessions._reports import logger
 from langchain_sessions._runs import (
     RUN,
@@ -75,7 +75,7 @@ class Leaf:
         self.runs: list[LiveRun] = []
         self.around = _run_id_in_langchains_variable()
         self.outer = outer
-        runs = self.runs
+        runs = self.runs  # for the callback, which must not keep the leaf
         self._manager: Final = weakref.ref(manager, lambda _: _forget(runs))
         self._home: Final = weakref.ref(here())
         self._thread_id: Final = threading.get_ident()
@@ -128,9 +128,7 @@ _wandering: Final[set[LiveRun]] = set()
 
 
 def _is_task(home: object) -> bool:
-    return hasattr(
-        home, "get_coro"
-    )  # there are several classes: asyncio's own has one in C and one in Python
+    return hasattr(home, "get_coro")  # there are several classes of tasks: asyncio alone has two
 
 
 def _forget(runs: Sequence[LiveRun]) -> None:
@@ -224,9 +222,12 @@ _overlay.look_with(_look)
 
 
 def _run_id_in_langchains_variable() -> UUID | None:
-    config = var_child_runnable_config.get()
-    manager = None if config is None else config.get("callbacks")
-    return manager.parent_run_id if isinstance(manager, BaseCallbackManager) else None
+    manager = executing_run()
+    return None if manager is None else manager.parent_run_id
+
+
+_Found: TypeAlias = "tuple[LiveRun | None, Sequence[LiveRun]]"
+"""The run that is executing, and those that may be instead."""
 
 
 def _find(context: Context) -> _Found:
@@ -243,10 +244,6 @@ def _find(context: Context) -> _Found:
         if _streams and (models := models_on_stack()):
             return _find_by_model(models, leaf, around)
     return (around, ()) if leaf is None else _find_elsewhere(leaf, run_id, around)
-
-
-_Found: TypeAlias = "tuple[LiveRun | None, Sequence[LiveRun]]"
-"""The run that is executing, and those that may be instead."""
 
 
 def _find_by_model(models: Sequence[object], leaf: Leaf | None, around: LiveRun | None) -> _Found:

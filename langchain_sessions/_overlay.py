@@ -28,7 +28,6 @@ Look: TypeAlias = "Callable[[Context], Context]"
 _look: Look | None = None
 """None until there can be runs at all."""
 
-
 _overlays: Final[list[OverlayContext]] = []
 """The one that is on, if any, also where somebody has wrapped it."""
 

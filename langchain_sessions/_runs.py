@@ -42,6 +42,10 @@ NO_CONTEXT: Final = Context()
 NO_IDS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+_NOBODYS: Final = {SESSION_ID: ""}
+"""Ids that every session's differ from."""
+
+
 class Several(Enum):
     """More than one id was seen below a run, so none of them is the run's."""
 
@@ -100,7 +104,6 @@ class LiveRun:
     """
 
     __slots__ = (
-        "__weakref__",
         "_below",
         "_view",
         "ambient",
@@ -276,12 +279,12 @@ def without_leftovers(context: Context) -> Context:
     values = {
         key: value for key, value in context.items() if key not in left or value is not run.ids.get(key)
     }
-    return without_other_ids(Context(values), {SESSION_ID: ""})
+    return without_other_ids(Context(values), _NOBODYS)
 
 
 def as_unsure(context: Context) -> Context:
     """Return a context without ids, for a place where nobody can say whose they would be."""
-    values = {**without_other_ids(context, {SESSION_ID: ""}), UNSURE: True}
+    values = {**without_other_ids(context, _NOBODYS), UNSURE: True}
     for name in (SESSION_ID, USER_ID):
         values.pop(name, None)
     return Context(values)

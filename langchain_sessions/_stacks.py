@@ -11,7 +11,7 @@ import asyncio
 import gc
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from enum import Enum
 from functools import cache
@@ -71,7 +71,6 @@ LEAF_BODIES: Final = frozenset(
 """The functions that call a leaf's body: its `_generate`, `_stream`, `_get_relevant_documents`. While the
 body executes, one of them is on the stack with its `run_manager`, or its `run_managers`."""
 
-
 _AROUND_BODIES: Final = LEAF_BODIES | {_code(BaseChatModel, "agenerate")}
 """And one that has its bodies executed in tasks of their own, and waits for them."""
 
@@ -84,6 +83,12 @@ _STARTS: Final = frozenset(
 _EVENTS_FILE: Final = inspect.getfile(CallbackManager)
 """While one of its functions is called by that of a leaf, the leaf's body has not begun, or is over."""
 
+_TASK: Final = _code(asyncio.Handle, "_run")
+"""The frame below a task's own: what is under it is another task's, or of whoever runs the event loop."""
+
+_AWAITABLES: Final = frozenset(
+    {"anext_awaitable", "async_generator_asend", "async_generator_athrow", "coroutine_wrapper"}
+)
 
 # A namespace package: a folder of the same name in somebody's project belongs to it, too.
 _LANGGRAPH: Final = "langgraph.pregel"
@@ -113,22 +118,11 @@ def _is_in(file: str, *modules: str) -> bool:
     return any(Path(file).is_relative_to(folder) for folder in folders)
 
 
-_TASK: Final = _code(asyncio.Handle, "_run")
-"""The frame below a task's own: what is under it is another task's, or of whoever runs the event loop."""
-
-
-_AWAITABLES: Final = frozenset(
-    {"anext_awaitable", "async_generator_asend", "async_generator_athrow", "coroutine_wrapper"}
-)
-
-
 def starting_manager() -> object:
     """Return the callback manager that is telling of a leaf's start, when called from the start callback."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    for frame in _outward(sys._getframe(1)):
         if frame.f_code in _STARTS:
             return frame.f_locals.get("self")
-        frame = frame.f_back
     return None
 
 
@@ -176,12 +170,7 @@ def _outermost_frame() -> FrameType | None:
 
 def leaf_in_thread(thread_id: int) -> Sequence[UUID]:
     """Return the runs of the leaves whose bodies a thread is in, which may wait there for another thread."""
-    frame = sys._current_frames().get(thread_id)
-    frames: list[FrameType] = []
-    while frame is not None:
-        frames.append(frame)
-        frame = frame.f_back
-    return _leaves_among(frames)
+    return _leaves_among(list(_outward(sys._current_frames().get(thread_id))))  # at once: it goes on
 
 
 def leaf_in_task(task: asyncio.Task[Any]) -> Sequence[UUID]:
@@ -223,13 +212,14 @@ def models_on_stack() -> Sequence[object]:
 
     Where a model has no asynchronous one, LangChain reads it in threads of an executor.
     """
-    found: list[object] = []
-    frame: FrameType | None = sys._getframe(1)
+    frames = _outward(sys._getframe(1))
+    return [frame.f_locals.get("self") for frame in frames if frame.f_code.co_name == "_stream"]
+
+
+def _outward(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
-        if frame.f_code.co_name == "_stream":
-            found.append(frame.f_locals.get("self"))
+        yield frame
         frame = frame.f_back
-    return found
 
 
 def _leaves_among(frames: Sequence[FrameType]) -> Sequence[UUID]:

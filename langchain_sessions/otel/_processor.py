@@ -109,10 +109,9 @@ class SessionSpanProcessor(SpanProcessor):
                 span.set_attribute(name, id_)
 
     def _ids(self, context: Context) -> Mapping[str, str]:
-        parent = trace_api.get_current_span(context)
         if STARTING in context or is_unsure(context):
             return NO_IDS  # the handler has looked, and found none; or nobody can say
-        run = run_in(context)
+        parent, run = trace_api.get_current_span(context), run_in(context)
         if run is not None and SESSION_ID in run.ids and cast("object", run.span) is parent:
             return self._canonical(run.settled_ids())  # its attributes may be provisional
         if parent.is_recording() and parent not in enclosing_spans:
