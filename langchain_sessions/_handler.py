@@ -14,11 +14,13 @@ from langchain_sessions._discovery import Discovery
 from langchain_sessions._executing import at_rest, begin_leaf, end_leaf, executing, note_token, starting
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
+from langchain_sessions._readable import questions_in, turn_of
 from langchain_sessions._records import LightRecords
 from langchain_sessions._reports import Reports
 from langchain_sessions._runs import NO_CONTEXT, LiveRun, LiveRuns, everywhere
 from langchain_sessions._upstream import (
     OpenInferenceTracer,
+    SessionSpan,
     SessionTracer,
     TraceConfig,
     context_for_end,
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from langchain_core.tracers.schemas import Run
     from opentelemetry.context import Context
     from opentelemetry.trace import Tracer, TracerProvider
+
+    from langchain_sessions._storing import Place
+    from langchain_sessions._upstream import Destination
 
 
 class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
@@ -62,10 +67,14 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         tracer_provider: Where spans go. By default the global provider, looked up when the first span starts.
         config: What OpenInference records and what it masks.
         policy: Every choice about ids.
+        store: A session store, or where it is (a path, or an address as for `open_store`): the spans are
+            kept there as well, to be read with `langchain-sessions`. The provider gets a processor for it;
+            while the application has no provider, the spans go to the store alone.
         separate_trace_from_runtime_context: Start a new trace for every outermost run, even inside a span.
 
     Raises:
         TypeError: If `tracer_provider`, `config` or `policy` is of another type.
+        StoreError: If the store is damaged, not a session store, or one of a later version.
     """
 
     run_inline = True
@@ -76,6 +85,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         tracer_provider: TracerProvider | None = None,
         config: TraceConfig | None = None,
         policy: SessionPolicy | None = None,
+        store: Place | None = None,
         separate_trace_from_runtime_context: bool = False,
     ) -> None:
         config = TraceConfig() if config is None else config
@@ -90,7 +100,12 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         if not isinstance(policy, SessionPolicy):
             msg = f"policy must be a SessionPolicy, not {type(policy).__name__}"
             raise TypeError(msg)
-        tracer = SessionTracer(tracer_provider, config, writes_conversation_id=policy.conversation_id)
+        tracer = SessionTracer(
+            tracer_provider,
+            config,
+            writes_conversation_id=policy.conversation_id,
+            destination=None if store is None else _storing(store),
+        )
         # What it has is all that upstream uses of a tracer.
         super().__init__(cast("Tracer", tracer), separate_trace_from_runtime_context)
         self._session_tracer: Final = tracer
@@ -111,6 +126,18 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         """Ids in inbound baggage that were refused: too long, malformed, or no id at all."""
         return self.reports.refused_baggage_count
 
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Have the provider export, and store, the spans that have ended.
+
+        Args:
+            timeout_millis: How long to wait, in milliseconds.
+
+        Returns:
+            Whether all of them were.
+        """
+        flush = getattr(self._session_tracer.provider, "force_flush", None)
+        return True if flush is None else bool(flush(timeout_millis))
+
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> Run:
         """Note that the consumer of a stream may run from now on."""
         live = self.live_runs.get(run_id)
@@ -119,7 +146,8 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         return super().on_llm_new_token(token, run_id=run_id, **kwargs)
 
     def on_chain_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> Run:
-        """End the span of a chain that failed."""
+        """End the span of a chain that failed, or of a graph's node that asks a question."""
+        self._note_questions(run_id, error)
         return super().on_chain_error(_presentable(error), *args, run_id=run_id, **kwargs)
 
     def on_llm_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> Run:
@@ -168,6 +196,7 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
                 self._finish_ids(run, live)
         except Exception as error:
             self._met(error, run, "identify")
+        span = self._prepare_turn(run, live)
         token = attach(NO_CONTEXT if live is None else context_for_end(live.ambient))
         try:
             with at_rest():
@@ -179,6 +208,34 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             if live is not None:
                 live.release()
                 end_leaf(live)
+        if span is not None and span.failure is not None:
+            self._met(span.failure, run, "read")
+
+    def _note_questions(self, run_id: UUID, error: BaseException) -> None:
+        """Let a graph know what one of its nodes asks: LangGraph returns it, but tells no handler."""
+        live = self.live_runs.get(run_id)
+        if live is None or live.parent is None or not live.parent.is_turn or _NODE not in live.metadata:
+            return
+        if questions := questions_in(error):
+            live.parent.questions[run_id] = questions
+
+    def _prepare_turn(self, run: Run, live: LiveRun | None) -> SessionSpan | None:
+        """Give the span of an outermost run the texts of the turn; return it if that was to be done."""
+        if live is None or not live.is_turn or run.run_type not in _TURN_TYPES:
+            return None
+        span = span_of_run(self, run.id)
+        if span is None or not span.is_recording():
+            return None
+        try:
+            questions = scrub([it for asked in live.questions.values() for it in asked], span.secrets)
+            outputs = None if run.error else cast("object", run.outputs)
+            turn = turn_of(cast("object", run.inputs), outputs, questions)
+            if turn.is_question and not run.outputs:
+                run.outputs = {"output": turn.answered}  # OpenInference writes nothing for nothing
+            span.tell(turn, keeps_original=self._policy.keep_original_io)
+        except Exception as error:
+            self._met(error, run, "read")
+        return span
 
     def _is_told_elsewhere(self, run: Run) -> bool:
         """Whether another handler of ours was told of the run first, and writes to the same provider."""
@@ -244,6 +301,8 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         live.provider, live.metadata = self._session_tracer.provider, metadata_of(run)
         live.propagates = self._policy.propagate_baggage
         live.keeps_outer = self._policy.nested == "root"
+        if self._policy.readable_turns and parent is None and around is None:
+            live.is_turn, live.questions = True, {}
         self.live_runs.add(live)
         return live
 
@@ -319,6 +378,12 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
 
 _LEAF_TYPES: Final = frozenset({"llm", "chat_model", "retriever"})
 
+_NODE: Final = "langgraph_node"
+"""What LangGraph adds to the metadata of a node's run. Another run may catch an interrupt, and go on."""
+
+_TURN_TYPES: Final = frozenset({"chain", "llm", "chat_model"})
+"""A tool or retriever that is called on its own is no conversation, nor is a prompt or a parser."""
+
 
 def _is_in_its_trace(context: Context, run: LiveRun) -> bool:
     """Whether the current span of a context belongs to the trace of a run."""
@@ -333,6 +398,13 @@ class _Starting(local):
 
 
 _starting: Final = _Starting()
+
+
+def _storing(store: Place) -> Destination:
+    # Imported when it is asked for: what does not store must not wait for a database to be imported.
+    from langchain_sessions._storing import storing
+
+    return storing(store)
 
 
 def _presentable(error: BaseException) -> BaseException:

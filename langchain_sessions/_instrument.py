@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from langchain_sessions._policy import SessionPolicy
+    from langchain_sessions._storing import Place, Storing
     from langchain_sessions._upstream import TraceConfig
 
 
@@ -40,6 +41,7 @@ def instrument(
     *,
     policy: SessionPolicy | None = None,
     config: TraceConfig | None = None,
+    store: Place | None = None,
     separate_trace_from_runtime_context: bool = False,
 ) -> SessionCallbackHandler:
     """Trace every LangChain run of the process, and nest what other libraries trace inside.
@@ -62,6 +64,10 @@ def instrument(
         tracer_provider: Where spans go. By default the global provider, which may be set later.
         policy: Every choice about ids.
         config: What OpenInference records and what it masks.
+        store: A session store, or where it is (a path, or an address as for `open_store`): all spans of the
+            provider are kept there as well, to be read with `langchain-sessions`. If the application has no
+            provider by now, it gets one, so that what other libraries trace is kept, too: set your own, if
+            you have one, before.
         separate_trace_from_runtime_context: Start a new trace for every outermost run, even inside a span.
 
     Returns:
@@ -69,8 +75,9 @@ def instrument(
 
     Raises:
         TypeError: If an argument is of another type.
+        StoreError: If the store is damaged, not a session store, or one of a later version.
     """
-    settings = (tracer_provider, policy, config, separate_trace_from_runtime_context)
+    settings = (tracer_provider, policy, config, store, separate_trace_from_runtime_context)
     with _lock:
         if _active and _active[0].settings == settings:
             return _active[0].handler
@@ -78,12 +85,13 @@ def instrument(
             tracer_provider=tracer_provider,
             policy=policy,
             config=config,
+            store=store,
             separate_trace_from_runtime_context=separate_trace_from_runtime_context,
         )
         processor = SessionSpanProcessor(policy=policy, reports=handler.reports)
         while _active:
             _active.pop().stop()
-        _active.append(_Instrumentation(settings, handler, processor))
+        _active.append(_Instrumentation(settings, handler, processor, _destination(store, tracer_provider)))
         return handler
 
 
@@ -98,11 +106,16 @@ class _Instrumentation:
     """What one call of `instrument()` set up."""
 
     def __init__(
-        self, settings: tuple[object, ...], handler: SessionCallbackHandler, processor: SessionSpanProcessor
+        self,
+        settings: tuple[object, ...],
+        handler: SessionCallbackHandler,
+        processor: SessionSpanProcessor,
+        destination: Storing | None,
     ) -> None:
         self.settings: Final = settings
         self.handler: Final = handler
         self._processor: Final = processor
+        self._destination: Final = destination
         self._provider: Final = settings[0]
         self._adding: Final = Lock()
         self._undo: Final[list[Callable[[], None]]] = []
@@ -135,11 +148,25 @@ class _Instrumentation:
             has_one = has_processor(provider, SessionSpanProcessor)
             if not has_one and add_processor(provider, self._processor):
                 self._undo.append(lambda: self._remove_processor(provider))
+            if (destination := self._destination) is not None:
+                destination.add_to(provider)
+                self._undo.append(lambda: destination.remove_from(provider))
         return True
 
     def _remove_processor(self, provider: object) -> None:
         self._processor.shutdown()
         remove_processor(provider, self._processor)
+
+
+def _destination(store: Place | None, provider: TracerProvider | None) -> Storing | None:
+    if store is None:
+        return None
+    from langchain_sessions._storing import provide, storing  # a database is imported by who stores only
+
+    destination = storing(store)
+    if provider is None:
+        provide(destination)
+    return destination
 
 
 _lock: Final = Lock()

@@ -51,9 +51,11 @@ class SessionPolicy:
             (HMAC-SHA-256) wherever they would be recorded. Use one key in every process.
         conversation_id: Also write the id as `gen_ai.conversation.id`, the name in OpenTelemetry's
             conventions for generative AI.
-        readable_turns: Show the last human and the last AI text as the input and output of a turn instead
-            of JSON. Recorded in the policy; spans keep OpenInference's own content in this version.
-        keep_original_io: With `readable_turns`, keep the JSON beside the text.
+        readable_turns: Show what the user said, and what was answered, as the input and output of the span
+            of a turn: the outermost run of a trace. What is not recognisably a chat is left as it is.
+        keep_original_io: With `readable_turns`, keep the JSON beside the text, as
+            `langchain_sessions.input.original` and `langchain_sessions.output.original`, unless something
+            is hidden that it might show.
         accept_baggage: Take the id from W3C baggage (`session.id`, `user.id`) if nothing nearer gives one.
             Off by default: baggage comes with a request and is whatever its sender claims. Switch it on
             where only services of yours can send requests, or where a gateway removes baggage from outside.

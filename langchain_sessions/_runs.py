@@ -76,6 +76,9 @@ class RunSpan(Protocol):
         ...
 
 
+_NO_QUESTIONS: Final[dict[UUID, tuple[object, ...]]] = {}
+
+
 class LiveRun:
     """One run between its start and its end.
 
@@ -98,6 +101,8 @@ class LiveRun:
         ambient: The OpenTelemetry context that was attached where the run started.
         spoken: Whether a model's first token has been told: its consumer may have run since.
         leaf: Of a run in whose body LangChain does not say which run it is; see `_executing`.
+        is_turn: Whether it is the outermost run of its trace: a turn of a conversation.
+        questions: Of a turn: what the graph's nodes ask that were interrupted, by their run ids.
         ended: Whether the run is over; a child may outlive it.
         repeats: How often its start was told again, and its end will be: LangChain calls a handler twice that
             is both bound to a chain and passed to it.
@@ -111,6 +116,7 @@ class LiveRun:
         "ended",
         "given",
         "ids",
+        "is_turn",
         "keeps_outer",
         "leaf",
         "metadata",
@@ -118,6 +124,7 @@ class LiveRun:
         "propagates",
         "provider",
         "provisional",
+        "questions",
         "repeats",
         "run_id",
         "secrets",
@@ -145,7 +152,8 @@ class LiveRun:
         self.span: RunSpan | None = None
         self.provider: object = None
         self.metadata: Mapping[str, object] = NO_IDS
-        self.propagates = self.keeps_outer = False
+        self.propagates = self.keeps_outer = self.is_turn = False
+        self.questions: dict[UUID, tuple[object, ...]] = _NO_QUESTIONS
         self.ambient = attached()
         self.spoken = False
         self.leaf: object = None
@@ -244,6 +252,7 @@ class LiveRun:
         self.ended = True
         self.parent = self.span = self.provider = self.leaf = self._view = None
         self.secrets = self.metadata = NO_IDS
+        self.questions = _NO_QUESTIONS
         self.ambient = NO_CONTEXT
 
 

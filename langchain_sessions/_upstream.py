@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import openinference.instrumentation.langchain as oi_langchain
 from openinference.instrumentation import OITracer, TraceConfig
@@ -22,6 +22,7 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 
 from langchain_sessions._privacy import scrub
+from langchain_sessions._readable import Masks, with_turn
 from langchain_sessions._runs import CONVERSATION_ID, NO_CONTEXT, NO_IDS, SESSION_ID, STARTING, USER_ID
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from langchain_core.tracers.schemas import Run
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.util.types import Attributes, AttributeValue
+
+    from langchain_sessions._readable import Turn
 
 __all__ = [
     "OpenInferenceTracer",
@@ -44,6 +47,7 @@ __all__ = [
     "has_processor",
     "keep_instrumentor_out",
     "metadata_of",
+    "processors_of",
     "remove_processor",
     "span_of_run",
     "use_plain_dictionaries",
@@ -86,6 +90,19 @@ class SessionSpan(OpenInferenceSpan):
         self._self_writes_conversation_id = writes_conversation_id
         self._self_recorded: BaseException | None = None
         self._self_secrets: Mapping[str, str] = NO_IDS
+        self._self_turn: Turn | None = None
+        self._self_keeps_original = False
+        self._self_failure: Exception | None = None
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the span does not tell its turn, if it should."""
+        return self._self_failure
+
+    def tell(self, turn: Turn, *, keeps_original: bool) -> None:
+        """Show these texts where OpenInference is going to write JSON, and keep that beside them, or not."""
+        self._self_turn = turn
+        self._self_keeps_original = keeps_original
 
     @property
     def secrets(self) -> Mapping[str, str]:
@@ -143,7 +160,7 @@ class SessionSpan(OpenInferenceSpan):
                 ready[key] = plain
         if _SPAN_KIND in ready:
             super().set_attribute(_SPAN_KIND, ready.pop(_SPAN_KIND))
-        self._self_sdk_span.set_attributes(ready)
+        self._self_sdk_span.set_attributes(self._readable(attributes, ready))
 
     def record_exception(
         self,
@@ -188,6 +205,19 @@ class SessionSpan(OpenInferenceSpan):
             return scrub(value, secrets)
         return value
 
+    def _readable(
+        self, given: Mapping[str, AttributeValue], ready: dict[str, AttributeValue]
+    ) -> dict[str, AttributeValue]:
+        """Put the texts of the turn into what is ready to be written, or leave it."""
+        if self._self_turn is None:
+            return ready
+        try:
+            masks = Masks(self._self_trace_config, self._plain, self._self_masks)
+            return with_turn(given, ready, self._self_turn, masks, keeps_original=self._self_keeps_original)
+        except Exception as error:  # a mask of the user's own; the span must not be lost for that
+            self._self_failure = error
+            return ready
+
     def _masked(self, ids: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
         masked = {name: self._self_trace_config.mask(name, id_) for name, id_ in ids.items()}
         return {name: id_ for name, id_ in masked.items() if id_ is not None}
@@ -201,6 +231,18 @@ class EventRecorder:
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         self.events.append((name, attributes, timestamp))
+
+
+class Destination(Protocol):
+    """Where spans go besides where their provider sends them."""
+
+    def add_to(self, provider: object) -> None:
+        """Have the spans of a provider sent there, unless they are already."""
+        ...
+
+    def own_provider(self) -> trace_api.TracerProvider:
+        """Return a provider for as long as the application has none."""
+        ...
 
 
 class SessionTracer:
@@ -217,11 +259,14 @@ class SessionTracer:
         config: TraceConfig,
         *,
         writes_conversation_id: bool = False,
+        destination: Destination | None = None,
     ) -> None:
         self._config = config
         self._masks = _masks(config)
         self._writes_conversation_id = writes_conversation_id
         self._provider = provider
+        self._destination = destination
+        self._found: tuple[trace_api.TracerProvider, OITracer] | None = None
         self._tracer = None if provider is None else self._make(provider)
 
     def start_span(
@@ -261,16 +306,25 @@ class SessionTracer:
     @property
     def provider(self) -> trace_api.TracerProvider:
         """Where spans go now."""
-        return self._provider or trace_api.get_tracer_provider()
+        if self._provider is not None:
+            return self._provider
+        provider = trace_api.get_tracer_provider()
+        if self._destination is not None and _is_placeholder(provider):
+            return self._destination.own_provider()
+        return provider
 
     def _find(self) -> OITracer:
-        provider = trace_api.get_tracer_provider()
-        tracer = self._make(provider)
-        if not isinstance(provider, trace_api.ProxyTracerProvider):
-            self._tracer = tracer  # the application's own; until it is set, spans are no-ops and we ask again
+        provider = self.provider
+        if self._found is None or self._found[0] is not provider:
+            self._found = (provider, self._make(provider))
+        tracer = self._found[1]
+        if provider is trace_api.get_tracer_provider() and not _is_placeholder(provider):
+            self._tracer = tracer  # the application's own; until it is set we ask again
         return tracer
 
     def _make(self, provider: trace_api.TracerProvider) -> OITracer:
+        if self._destination is not None:
+            self._destination.add_to(provider)
         # OITracer also replaces the SDK's id generator, so that random.seed() in the user's code cannot
         # make two traces share an id.
         return OITracer(provider.get_tracer(oi_langchain.__name__, _oi_version), config=self._config)
@@ -356,7 +410,7 @@ def keep_instrumentor_out() -> Callable[[], None]:
 
 def has_processor(provider: object, kind: type[SpanProcessor]) -> bool:
     """Whether a provider has a span processor of this kind."""
-    return any(isinstance(processor, kind) for processor in _processors_of(provider))
+    return any(isinstance(processor, kind) for processor in processors_of(provider))
 
 
 def add_processor(provider: object, processor: SpanProcessor) -> bool:
@@ -379,16 +433,22 @@ def add_processor(provider: object, processor: SpanProcessor) -> bool:
 
 def remove_processor(provider: object, processor: SpanProcessor) -> None:
     """Undo `add_processor`, for which OpenTelemetry has no function; where it cannot be done, it stays."""
-    processors = _processors_of(provider)
+    processors = processors_of(provider)
     if processor in processors:
         multi: Any = getattr(provider, "_active_span_processor", None)
         with multi._lock:
             multi._span_processors = tuple(it for it in multi._span_processors if it is not processor)
 
 
-def _processors_of(provider: object) -> tuple[SpanProcessor, ...]:
+def processors_of(provider: object) -> tuple[SpanProcessor, ...]:
+    """Return the span processors of a provider, as far as it is the SDK's."""
     multi = getattr(provider, "_active_span_processor", None)
     return tuple(getattr(multi, "_span_processors", ()))
+
+
+def _is_placeholder(provider: trace_api.TracerProvider) -> bool:
+    """Whether a provider only stands for the one that the application may set."""
+    return isinstance(provider, trace_api.ProxyTracerProvider)
 
 
 def _masks(config: TraceConfig) -> bool:

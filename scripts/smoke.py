@@ -10,6 +10,7 @@ import re
 from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.prompts import ChatPromptTemplate
@@ -18,13 +19,17 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import langchain_sessions
+from langchain_sessions.store import open_store
 
 BASE = {"langchain-core", "openinference-instrumentation-langchain", "opentelemetry-sdk"}
-EXTRAS_ONLY = ("click", "langchain", "langgraph", "rich")
+EXTRAS_ONLY = (
+    *("click", "jinja2", "langchain", "langgraph", "markdown_it"),
+    *("opentelemetry.proto", "platformdirs", "rich", "starlette", "uvicorn"),
+)
 
 
 def main() -> None:
-    """Check what was installed, then run one turn and look at its spans."""
+    """Check what was installed, then run one turn and look at its spans, and at what is stored of them."""
     package = distribution("langchain-sessions")
     base = {re.split(r"[^\w.-]", it)[0] for it in package.requires or () if "extra ==" not in it}
     assert base == BASE, f"base dependencies: {sorted(base)}"
@@ -38,13 +43,21 @@ def main() -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    handler = langchain_sessions.SessionCallbackHandler(tracer_provider=provider)
+    folder = TemporaryDirectory()
+    place = Path(folder.name) / "sessions.db"
+    handler = langchain_sessions.SessionCallbackHandler(tracer_provider=provider, store=place)
     chain = ChatPromptTemplate.from_template("{question}") | FakeListChatModel(responses=["fine"])
     chain.invoke({"question": "well?"}, {"callbacks": [handler], "metadata": {"session_id": "smoke"}})
     found = {span.name: (span.attributes or {}).get("session.id") for span in exporter.get_finished_spans()}
     assert len(found) == 3, found
     assert set(found.values()) == {"smoke"}, found
-    print(f"{package.name} {package.version}, no extras: {len(found)} spans, each with its session id")
+
+    provider.shutdown()
+    store = open_store(place)
+    assert [(turn.input, turn.output) for turn in store.session("smoke").turns] == [("well?", "fine")]
+    store.close()
+    folder.cleanup()
+    print(f"{package.name} {package.version}, no extras: {len(found)} spans of one session, stored and read")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from opentelemetry.context import get_current
 from langchain_sessions import SessionCallbackHandler, _overlay, instrument, uninstrument
 from langchain_sessions._executing import executing
 from langchain_sessions._runs import everywhere
+from langchain_sessions.store._open import VARIABLE
 from tests.support.traces import Traces
 
 settings.register_profile("suite", deadline=None, derandomize=True)  # timings belong in benchmarks/
@@ -73,6 +74,12 @@ def instrumented(traces: Traces) -> Iterator[MakeHandler]:
     yield switch_on
     uninstrument()
     assert_nothing_kept(made)
+
+
+@pytest.fixture(autouse=True)
+def _no_store_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a test runs, in this process or another, finds or fills the user's own store."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path_factory.getbasetemp() / "nobodys" / "sessions.db"))
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from openinference.instrumentation.openai import OpenAIInstrumentor
 from openinference.semconv.trace import SpanAttributes
 from opentelemetry import trace
 
-from langchain_sessions import SessionCallbackHandler, session
+from langchain_sessions import SessionCallbackHandler, SessionPolicy, session
 from tests.support import runnables
 from tests.support.openai_server import OpenAIServer, openai_server
 from tests.support.traces import SESSION_ID, Traces, attribute
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.documents import Document
     from opentelemetry.sdk.trace import ReadableSpan
+
+    from tests.conftest import MakeHandler
 
 pytestmark = pytest.mark.core
 
@@ -262,6 +264,9 @@ ALIKE: Final[tuple[Call, ...]] = (
 )
 
 
+AS_OPENINFERENCE: Final = SessionPolicy(readable_turns=False)
+
+
 def stock_handler(traces: Traces) -> OpenInferenceTracer:
     """Return the tracer that OpenInference's instrumentor would use."""
     tracer: Any = OITracer(
@@ -296,10 +301,10 @@ def by_name(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.filterwarnings("ignore:Calling .text")  # OpenInference's own tracer calls what it should read
 @pytest.mark.parametrize("call", ALIKE)
 def test_spans_are_those_of_openinference(
-    call: Call, server: OpenAIServer, handler: SessionCallbackHandler, traces: Traces
+    call: Call, server: OpenAIServer, make_handler: MakeHandler, traces: Traces
 ) -> None:
-    """For one and the same call, our spans equal those of OpenInference's own tracer, but for the session."""
-    stock = Traces()
+    """For one call, ours equal those of OpenInference's own tracer, but for session and readable turn."""
+    stock, handler = Traces(), make_handler(policy=AS_OPENINFERENCE)
     callbacks: list[BaseCallbackHandler] = [stock_handler(stock), handler]
 
     call(server, RunnableConfig(callbacks=callbacks, metadata={"session_id": "abc"}))
@@ -311,10 +316,10 @@ def test_spans_are_those_of_openinference(
 
 @pytest.mark.parametrize("call", [complete_async])
 def test_a_completion_model_in_a_coroutine_is_recorded_as_by_openinference(
-    call: Call, handler: SessionCallbackHandler, traces: Traces
+    call: Call, make_handler: MakeHandler, traces: Traces
 ) -> None:
     """LangChain tells only inline handlers of this start, so the two calls are made one after the other."""
-    stock = Traces()
+    stock, handler = Traces(), make_handler(policy=AS_OPENINFERENCE)
     for callback in (stock_handler(stock), handler):
         with openai_server() as server:
             call(server, RunnableConfig(callbacks=[callback], metadata={"session_id": "abc"}))

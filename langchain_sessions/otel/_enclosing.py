@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from openinference.semconv.trace import SpanAttributes
+from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttributes
 
 from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID, enclosing_spans
 
@@ -106,11 +106,18 @@ class Enclosing:
             root.has_own_output = SpanAttributes.OUTPUT_VALUE in known
         if _session_of(root.span) is None:
             enclosing_spans.add(root.span)
-        names = (*_FIRST_WINS, *(() if root.has_own_output else _LAST_WINS), USER_ID, SESSION_ID)
-        for name in names:
+        has_input, has_mime_type = (
+            SpanAttributes.INPUT_VALUE in known,
+            SpanAttributes.OUTPUT_MIME_TYPE in known,
+        )
+        names = (*(() if has_input else _FIRST_WINS), *(() if root.has_own_output else _LAST_WINS))
+        for name in (*names, USER_ID, SESSION_ID):
             is_taken = name in known and name not in _LAST_WINS
             if name in given and not is_taken:
                 root.span.set_attribute(name, given[name])
+        is_plain = SpanAttributes.OUTPUT_VALUE in given and SpanAttributes.OUTPUT_MIME_TYPE not in given
+        if is_plain and has_mime_type and not root.has_own_output:  # it was that of the turn before
+            root.span.set_attribute(SpanAttributes.OUTPUT_MIME_TYPE, OpenInferenceMimeTypeValues.TEXT.value)
 
 
 def _session_of(span: ReadableSpan) -> str | None:

@@ -1,133 +1,69 @@
-"""From finished spans to conversations. Pure: nothing is read but the spans."""
+"""From finished spans to conversations, without a store. Pure: nothing is read but the spans."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openinference.semconv.trace import OpenInferenceSpanKindValues, SpanAttributes
-from opentelemetry.trace import StatusCode, format_trace_id
-
-from langchain_sessions.store._model import Session, ToolUse, Turn
-from langchain_sessions.store._texts import attribute, headline, last_user_text, output_text, payload
+from langchain_sessions.store._facts import facts_of, project_of
+from langchain_sessions.store._members import parts
+from langchain_sessions.store._model import Session, Turn
+from langchain_sessions.store._otel import span_of
+from langchain_sessions.store._turn import texts, tool_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from langchain_sessions.store._facts import Facts
+    from langchain_sessions.store._members import Part
+    from langchain_sessions.store._model import Attributes, Span
+
 
 def sessions_from_spans(spans: Iterable[ReadableSpan]) -> list[Session]:
-    """Arrange spans as conversations.
-
-    A trace belongs to the session that its root names, else to the one that the earliest of its
-    spans with an id names. Traces without any id are left out.
+    """Arrange spans as conversations, by the rule that stores follow, too (see `SessionStore`).
 
     Args:
         spans: Finished spans with OpenInference attributes, in any order.
 
     Returns:
-        The sessions, by the start of their first turn.
+        The sessions, by the start of their first turn. Spans outside of any session are left out.
     """
-    turns: dict[str, list[Turn]] = {}
-    users: dict[str, str] = {}
-    for trace in _traces(spans):
-        session_id = trace.first(SpanAttributes.SESSION_ID)
-        if not session_id:
-            continue
-        turns.setdefault(session_id, []).append(_turn(trace))
-        if user := trace.first(SpanAttributes.USER_ID):
-            users.setdefault(session_id, user)
-    sessions = [Session(id=key, user=users.get(key), turns=_ordered(found)) for key, found in turns.items()]
-    return sorted(sessions, key=lambda session: session.started)
+    turns: dict[tuple[str, str], list[Turn]] = {}
+    for trace in _traces(filter(None, map(span_of, spans))):
+        for part in parts(facts_of(span, key, project_of(span.resource)) for key, span in enumerate(trace)):
+            turn = _turn(part, trace)
+            turns.setdefault((turn.project, turn.session_id), []).append(turn)
+    return sorted(map(Session.of, turns.values()), key=lambda session: session.started_ns)
 
 
-class _Trace:
-    """The spans of one trace.
-
-    Attributes:
-        id: The trace's id, an integer as in OpenTelemetry.
-        spans: All of them, by start.
-        tops: Those whose parent is not at hand, a true root first. There may be several, and no
-            true root, when an enclosing span was exported elsewhere.
-    """
-
-    def __init__(self, trace_id: int, spans: dict[int, ReadableSpan]) -> None:
-        self.id = trace_id
-        self.spans = sorted(spans.values(), key=_start)
-        tops = [span for span in self.spans if span.parent is None or span.parent.span_id not in spans]
-        # Spans that name each other as parents leave no top; their telemetry is broken, the reader is not.
-        self.tops = sorted(tops, key=lambda span: span.parent is not None) or self.spans[:1]
-
-    def of_kind(self, kind: OpenInferenceSpanKindValues) -> list[ReadableSpan]:
-        """The spans of one kind, by start."""
-        key = SpanAttributes.OPENINFERENCE_SPAN_KIND
-        return [span for span in self.spans if attribute(span, key) == kind.value]
-
-    def first(self, key: str) -> str:
-        """The root's value of an attribute, else that of the earliest span that has one, else nothing."""
-        values = (attribute(span, key).strip() for span in (self.tops[0], *self.spans))
-        return next(filter(None, values), "")
-
-
-def _traces(spans: Iterable[ReadableSpan]) -> list[_Trace]:
+def _traces(spans: Iterable[Span]) -> Iterable[Sequence[Span]]:
     """Group spans by trace; a span that was delivered twice counts once."""
-    grouped: dict[int, dict[int, ReadableSpan]] = {}
+    grouped: dict[str, dict[str, Span]] = {}
     for span in spans:
-        if context := span.get_span_context():
-            grouped.setdefault(context.trace_id, {})[context.span_id] = span
-    return [_Trace(trace_id, members) for trace_id, members in grouped.items()]
+        grouped.setdefault(span.trace_id, {}).setdefault(span.span_id, span)
+    return [tuple(members.values()) for members in grouped.values()]
 
 
-def _turn(trace: _Trace) -> Turn:
-    """Read one trace as what was said, done and answered."""
-    root, models = trace.tops[0], trace.of_kind(OpenInferenceSpanKindValues.LLM)
-    said = last_user_text(models[0]) if models else ""
-    answered = output_text(models[-1]) if models else ""
-    started = min(map(_start, trace.tops))
+def _turn(part: Part, trace: Sequence[Span]) -> Turn:
+    def attributes_of(facts: Facts) -> Attributes:
+        return trace[facts.key].attributes
+
+    found = texts(part, attributes_of)
+    costs = [it.cost for it in part.counted if it.cost is not None]
     return Turn(
-        trace_id=format_trace_id(trace.id),
-        input=said or payload(root, SpanAttributes.INPUT_VALUE).text,
-        output=answered or payload(root, SpanAttributes.OUTPUT_VALUE).text,
-        tools=tuple(map(_tool_use, trace.of_kind(OpenInferenceSpanKindValues.TOOL))),
-        prompt_tokens=_total(models, SpanAttributes.LLM_TOKEN_COUNT_PROMPT),
-        completion_tokens=_total(models, SpanAttributes.LLM_TOKEN_COUNT_COMPLETION),
-        started_ns=started,
-        duration_ns=max(map(_end, trace.tops)) - started,
-        error=next(filter(None, map(_error, trace.tops)), None),
-        spans=len(trace.spans),
+        trace_id=trace[0].trace_id,
+        session_id=part.session_id,
+        project=part.project,
+        user=part.user,
+        input=found.input,
+        output=found.output,
+        tools=tuple(tool_use(trace[it.key].name, attributes_of(it), it.error) for it in part.tools),
+        prompt_tokens=sum(it.prompt_tokens for it in part.counted),
+        completion_tokens=sum(it.completion_tokens for it in part.counted),
+        cost=sum(costs) if costs else None,
+        started_ns=part.started_ns,
+        duration_ns=max(0, part.ended_ns - part.started_ns),
+        error=part.error,
+        span_count=len(part.members),
     )
-
-
-def _tool_use(span: ReadableSpan) -> ToolUse:
-    """Read a tool's span. A tool that answered with an error message, without raising, has failed too."""
-    result = payload(span, SpanAttributes.OUTPUT_VALUE)
-    return ToolUse(
-        name=attribute(span, SpanAttributes.TOOL_NAME) or span.name,
-        input=attribute(span, SpanAttributes.INPUT_VALUE),
-        output=result.text,
-        error=_error(span) or (headline(result.text) if result.failed else None),
-    )
-
-
-def _error(span: ReadableSpan) -> str | None:
-    """One line about the span's error, or None if it has none."""
-    if span.status.status_code is not StatusCode.ERROR:
-        return None
-    return headline(span.status.description or "")
-
-
-def _total(spans: Sequence[ReadableSpan], key: str) -> int:
-    counts = ((span.attributes or {}).get(key) for span in spans)
-    return sum(count for count in counts if isinstance(count, int))
-
-
-def _ordered(turns: Iterable[Turn]) -> tuple[Turn, ...]:
-    return tuple(sorted(turns, key=lambda turn: turn.started_ns))
-
-
-def _start(span: ReadableSpan) -> int:
-    return span.start_time or 0
-
-
-def _end(span: ReadableSpan) -> int:
-    return span.end_time or _start(span)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from openinference.semconv.trace import MessageAttributes, MessageContentAttributes, SpanAttributes
 
+from langchain_sessions import _turns
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.util.types import AttributeValue
+    from langchain_sessions.store._model import Attributes, Value
 
-Fields: TypeAlias = "dict[str, AttributeValue]"
-"""The attributes of one item of a flattened list, without the list's prefix and the item's index."""
-
-_USER = "user"
+_USER: Final = "user"
 """The role that OpenInference gives to what a person said."""
 
-_MEDIA = frozenset({"image", "audio", "video", "document"})
+_MEDIA: Final = frozenset({"image", "audio", "video", "document"})
 """Types of message content that a terminal cannot show, but that a reader should know of."""
+
+_PLAIN: Final = "text/plain"
+
+_JSON: Final = "application/json"
+
+
+_INDEX_DIGITS: Final = 9
+"""Python refuses to read very long numbers, and no list is so long."""
 
 
 class Payload(NamedTuple):
@@ -35,40 +41,51 @@ class Payload(NamedTuple):
     failed: bool
 
 
-def attribute(span: ReadableSpan, key: str) -> str:
-    """The attribute as text; empty when the span does not have it."""
-    value = (span.attributes or {}).get(key)
+def attribute(attributes: Attributes, key: str) -> str:
+    """The attribute as text; empty when it is not there."""
+    value = attributes.get(key)
     return "" if value is None else str(value)
 
 
-def last_user_text(span: ReadableSpan) -> str:
+def said(attributes: Attributes) -> str | None:
+    """What the user said, by a span's input; None if it is not recognisably that."""
+    return _readable(
+        attributes, SpanAttributes.INPUT_VALUE, SpanAttributes.INPUT_MIME_TYPE, _turns.input_text
+    )
+
+
+def answered(attributes: Attributes) -> str | None:
+    """What was answered, by a span's output; None if it is not recognisably that."""
+    return _readable(
+        attributes, SpanAttributes.OUTPUT_VALUE, SpanAttributes.OUTPUT_MIME_TYPE, _turns.output_text
+    )
+
+
+def last_user_text(attributes: Attributes) -> str:
     """The last of a model call's input messages that came from the user; empty when there is none."""
-    said = [
-        message
-        for message in _items(span.attributes or {}, SpanAttributes.LLM_INPUT_MESSAGES)
-        if message.get(MessageAttributes.MESSAGE_ROLE) == _USER
-    ]
-    return _message_text(said[-1]) if said else ""
+    messages = _items(attributes, SpanAttributes.LLM_INPUT_MESSAGES)
+    spoken = [message for message in messages if message.get(MessageAttributes.MESSAGE_ROLE) == _USER]
+    return _message_text(spoken[-1]) if spoken else ""
 
 
-def output_text(span: ReadableSpan) -> str:
+def output_text(attributes: Attributes) -> str:
     """The first of a model call's output messages; empty when it has no text, or there is none."""
-    messages = _items(span.attributes or {}, SpanAttributes.LLM_OUTPUT_MESSAGES)
+    messages = _items(attributes, SpanAttributes.LLM_OUTPUT_MESSAGES)
     return _message_text(messages[0]) if messages else ""
 
 
-def payload(span: ReadableSpan, key: str) -> Payload:
+def payload(attributes: Attributes, key: str) -> Payload:
     """A span's input or output value, without the JSON around it when it is a message.
 
     Args:
-        span: The span.
+        attributes: The span's.
         key: `input.value` or `output.value`.
 
     Returns:
         The message's content if the value is a JSON object that has one, be it at the top or under
         "data" (where LangChain's serialized messages have it); else the value as it is.
     """
-    value = attribute(span, key)
+    value = attribute(attributes, key)
     message = _json_object(value)
     inner = message.get("data")
     if isinstance(inner, dict):
@@ -76,16 +93,30 @@ def payload(span: ReadableSpan, key: str) -> Payload:
     content = message.get("content")
     if not isinstance(content, str):
         return Payload(value, failed=False)
+    # JSON may escape half a surrogate pair, which nothing can print.
+    content = content.encode("utf-8", "backslashreplace").decode()
     return Payload(content, failed=message.get("status") == "error")
 
 
-def headline(description: str) -> str:
-    """The first line of an error's description; LangChain's have a traceback glued to that line."""
-    lines = description.partition("Traceback (most recent call last)")[0].strip().splitlines()
-    return lines[0].rstrip() if lines else "failed without saying why"
+def _readable(
+    attributes: Attributes, key: str, mime_key: str, read: Callable[[object], str | None]
+) -> str | None:
+    value = attributes.get(key)
+    if not isinstance(value, str):
+        return None
+    kind = attributes.get(mime_key)
+    if kind == _PLAIN:
+        return value
+    if kind != _JSON and not value.lstrip().startswith(("{", "[", '"')):
+        return value  # OpenInference leaves the type of plain text out
+    try:
+        parsed: object = json.loads(value)
+    except (ValueError, RecursionError):  # cut off by a limit, say
+        return None
+    return read(parsed)
 
 
-def _message_text(message: Fields) -> str:
+def _message_text(message: Mapping[str, Value]) -> str:
     """A message's text, be its content one string or a list of blocks."""
     content = message.get(MessageAttributes.MESSAGE_CONTENT)
     if isinstance(content, str):
@@ -94,7 +125,7 @@ def _message_text(message: Fields) -> str:
     return "".join(map(_block_text, blocks)).strip()
 
 
-def _block_text(block: Fields) -> str:
+def _block_text(block: Mapping[str, Value]) -> str:
     """The text of a text block, the name of a medium, nothing for a model's reasoning or a tool call."""
     kind = block.get(MessageContentAttributes.MESSAGE_CONTENT_TYPE, "text")
     if kind == "text":
@@ -102,14 +133,15 @@ def _block_text(block: Fields) -> str:
     return f"\n[{kind}]\n" if kind in _MEDIA else ""
 
 
-def _items(attributes: Mapping[str, AttributeValue], prefix: str) -> list[Fields]:
+def _items(attributes: Attributes, prefix: str) -> list[dict[str, Value]]:
     """Put a flattened list (`prefix.0.role`, `prefix.1.role`, ...) together again, by index."""
-    items: dict[int, Fields] = {}
+    items: dict[int, dict[str, Value]] = {}
+    start = f"{prefix}."
     for key, value in attributes.items():
-        if not key.startswith(f"{prefix}."):
+        if not key.startswith(start):
             continue
-        index, _, field = key.removeprefix(f"{prefix}.").partition(".")
-        if index.isdecimal():
+        index, _, field = key[len(start) :].partition(".")
+        if index.isdecimal() and index.isascii() and len(index) < _INDEX_DIGITS:
             items.setdefault(int(index), {})[field] = value
     return [items[index] for index in sorted(items)]
 

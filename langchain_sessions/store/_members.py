@@ -1,0 +1,167 @@
+"""Which spans of a trace belong to which session, and which of them speak for the turn. Pure.
+
+The rule, in full:
+
+* A span that names a session belongs to it, and to no other.
+* A span that names none belongs to the session of its nearest ancestor that does.
+* What is left (a web server's span above the run, say) belongs to the trace's session if the trace has
+  exactly one, else to none: the span above several conversations belongs to none of them. Nor does it when
+  all but one of these were deleted: a trace that was divided once stays so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from langchain_sessions.store._facts import Facts
+
+LLM: Final = "LLM"
+TOOL: Final = "TOOL"
+
+_ById = dict[str, "Facts"]
+
+
+class Part(NamedTuple):
+    """The part of a trace that belongs to one session.
+
+    Attributes:
+        session_id: The session.
+        members: Its spans, by start.
+        heads: The outermost of those that name the session, by start. Several when their parents are not
+            at hand, or name none.
+        speakers: The outermost spans of OpenInference, by start: what they took and gave is the turn.
+        models: The model calls, by start, without those inside another one.
+        counted: The model calls whose tokens count.
+    """
+
+    session_id: str
+    members: Sequence[Facts]
+    heads: Sequence[Facts]
+    speakers: Sequence[Facts]
+    models: Sequence[Facts]
+    counted: Sequence[Facts]
+
+    @property
+    def project(self) -> str:
+        """The project of the first head."""
+        return self.heads[0].project
+
+    @property
+    def user(self) -> str | None:
+        """The user that the first of the heads names, else the first of the members."""
+        return next((it.user for it in (*self.heads, *self.members) if it.user is not None), None)
+
+    @property
+    def tools(self) -> list[Facts]:
+        """The calls of tools, by start."""
+        return [it for it in self.members if it.kind == TOOL]
+
+    @property
+    def started_ns(self) -> int:
+        """When the first head began."""
+        return self.heads[0].start_ns
+
+    @property
+    def ended_ns(self) -> int:
+        """When the last head ended."""
+        return max(it.end_ns for it in self.heads)
+
+    @property
+    def error(self) -> str | None:
+        """The error of the first head that has one, or None."""
+        return next((it.error for it in self.heads if it.error is not None), None)
+
+
+def parts(trace: Iterable[Facts], *, is_divided: bool = False) -> list[Part]:
+    """Divide a trace among the sessions that its spans name.
+
+    Args:
+        trace: The spans of one trace, in any order; each of them once.
+        is_divided: Whether the trace had spans of other sessions, too, which were deleted.
+
+    Returns:
+        One part for each session; none if no span names one.
+    """
+    spans = sorted(trace, key=_by_start)
+    sessions = {span.session_id for span in spans} - {None}
+    if not sessions:
+        return []
+    by_id = {span.span_id: span for span in spans}
+    if len(sessions) == 1 and not is_divided:
+        return [_part(sessions.pop() or "", spans, by_id)]
+    belongs: dict[str, str | None] = {}
+    members: dict[str, list[Facts]] = {}
+    for span in spans:
+        if (session := _resolve(span, by_id, belongs)) is not None:
+            members.setdefault(session, []).append(span)
+    return [_part(session, found, {it.span_id: it for it in found}) for session, found in members.items()]
+
+
+def _part(session_id: str, members: Sequence[Facts], by_id: _ById) -> Part:
+    heads = _outermost(members, by_id, lambda span: span.session_id is not None)
+    speakers = _outermost(members, by_id, lambda span: span.kind != "")
+    models = _outermost(members, by_id, lambda span: span.kind == LLM)
+    counted = _outermost(members, by_id, _counts)
+    return Part(session_id, members, heads, speakers, models, counted)
+
+
+def _counts(span: Facts) -> bool:
+    return span.prompt_tokens > 0 or span.completion_tokens > 0 or span.cost is not None
+
+
+def _outermost(members: Sequence[Facts], by_id: _ById, matches: Callable[[Facts], bool]) -> list[Facts]:
+    """The matching spans that are not inside another matching one; all of them if they go in a circle."""
+    found = [span for span in members if matches(span)]
+    if len(found) < 2:
+        return found
+    ids = {span.span_id for span in found}
+    inside: dict[str, bool] = {}
+    outer = [span for span in found if not _is_inside(span, ids, by_id, inside)]
+    return outer or found
+
+
+def _is_inside(span: Facts, ids: set[str], by_id: _ById, known: dict[str, bool]) -> bool:
+    """Whether an ancestor of the span is among `ids`; every span is walked over once."""
+    walked: list[str] = []
+    parent_id = span.parent_id
+    answer = False
+    while parent_id is not None and parent_id in by_id:
+        if parent_id in ids:
+            answer = True
+            break
+        if parent_id in known:
+            answer = known[parent_id]
+            break
+        known[parent_id] = False  # a circle ends here
+        walked.append(parent_id)
+        parent_id = by_id[parent_id].parent_id
+    for step in walked:
+        known[step] = answer
+    return answer
+
+
+def _resolve(span: Facts, by_id: _ById, belongs: dict[str, str | None]) -> str | None:
+    """The session that the span, or its nearest ancestor that names one, names; every span is walked once."""
+    walked: list[str] = []
+    at: Facts | None = span
+    answer: str | None = None
+    while at is not None:
+        if at.session_id is not None:
+            answer = at.session_id
+            break
+        if at.span_id in belongs:
+            answer = belongs[at.span_id]
+            break
+        belongs[at.span_id] = None  # a circle ends here
+        walked.append(at.span_id)
+        at = by_id.get(at.parent_id) if at.parent_id is not None else None
+    for step in walked:
+        belongs[step] = answer
+    return answer
+
+
+def _by_start(span: Facts) -> tuple[int, int, str]:
+    return (span.start_ns, -span.end_ns, span.span_id)

@@ -1,0 +1,69 @@
+"""From a path or an address to a store."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+from langchain_sessions.store._protocol import SessionStore, StoreError
+from langchain_sessions.store._sqlite import SQLiteSessionStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VARIABLE: Final = "LANGCHAIN_SESSIONS_DB"
+"""The environment variable that says where the store is if nothing else does."""
+
+_FOLDER: Final = "langchain-sessions"
+
+_FILE: Final = "sessions.db"
+
+
+def open_store(place: str | os.PathLike[str] | None = None, *, create: bool = True) -> SessionStore:
+    """Open a session store.
+
+    Args:
+        place: A path, or an address such as `sqlite:///absolute/path.db`. By default what the environment
+            variable `LANGCHAIN_SESSIONS_DB` says, else `sessions.db` in the user's data folder.
+        create: Whether a file may be made where there is none.
+
+    Raises:
+        StoreError: If there is no such store, or it cannot be opened.
+    """
+    if place is None:
+        place = os.environ.get(VARIABLE) or default_path()
+    if isinstance(place, str) and "://" in place:
+        return SQLiteSessionStore(_path_of(place), create=create)
+    if os.fspath(place) in {"", ":memory:"}:
+        msg = f"{os.fspath(place)!r} is no place for a session store; name a file"
+        raise StoreError(msg)
+    return SQLiteSessionStore(place, create=create)
+
+
+def default_path() -> Path:
+    """Return where the store is if nobody says where.
+
+    Raises:
+        StoreError: If the extra `view`, which knows the user's folders, is not installed.
+    """
+    try:
+        from platformdirs import user_data_path
+    except ModuleNotFoundError:
+        msg = (
+            f"no session store was named: give a path, set {VARIABLE}, or install what knows the place for "
+            f"it: pip install 'langchain-sessions[view]'"
+        )
+        raise StoreError(msg) from None
+    return user_data_path(_FOLDER, appauthor=False) / _FILE
+
+
+def _path_of(address: str) -> str:
+    parts = urlsplit(address)
+    if parts.scheme != "sqlite":
+        msg = f"there is no kind of session store for {parts.scheme}://; name a file, or sqlite:///path"
+        raise StoreError(msg)
+    if parts.netloc:
+        msg = f"{address!r} names a host; a file is sqlite:///path (three slashes, four for an absolute path)"
+        raise StoreError(msg)
+    return unquote(parts.path.removeprefix("/"))

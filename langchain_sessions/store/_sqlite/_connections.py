@@ -1,0 +1,245 @@
+"""Connections to one SQLite file: opened when needed, used by one thread at a time, not kept over a fork."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Final
+from weakref import finalize
+
+from langchain_sessions.store._protocol import StoreError, StoreUnavailableError
+from langchain_sessions.store._sqlite._idle import Idle
+from langchain_sessions.store._sqlite._schema import APPLICATION_ID, MIGRATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+WAIT: Final = 10.0
+"""Seconds for which a statement waits when another process writes."""
+
+_CACHE_KIB: Final = 32 * 1024
+"""Pages that a connection keeps in memory. The index of spans is written to at random places."""
+
+_CHECKPOINT_PAGES: Final = 16_000
+"""Pages (64 MB) after which a writer moves the log into the file. A page that was written many times, as
+those of the indexes are, is moved once."""
+
+
+class Connections:
+    """A pool of connections.
+
+    Args:
+        path: The file.
+        may_create: Whether to make the file if it is not there.
+        wait: Seconds to wait for other writers; `WAIT` by default.
+
+    Raises:
+        StoreError: If the file cannot be opened, is not a session store, or one of a later version.
+    """
+
+    def __init__(self, path: Path, *, may_create: bool = True, wait: float | None = None) -> None:
+        self.path: Final = path
+        self._wait: Final = WAIT if wait is None else wait
+        self._renew()
+        with explained(path):
+            if may_create:
+                _make_file(path)
+            elif not path.is_file():
+                msg = f"there is no session store at {path}"
+                raise StoreError(msg)
+            with closing(self._open()) as connection:
+                _prepare(connection, path, self._wait)
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """A connection that sees the store as it is now, whatever is written meanwhile."""
+        with explained(self.path), self._borrowed() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:  # SQLite ends it by itself after some errors
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """A connection in a transaction that is committed at the end, or undone if there is an error."""
+        # Threads wait here, which is fair and costs nothing; processes wait in SQLite, which polls.
+        with explained(self.path), self._own().writer, self._borrowed() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # SQLite undoes it by itself when the disk is full
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def outside_transactions(self) -> Generator[sqlite3.Connection]:
+        """A connection for what makes its own transactions."""
+        with explained(self.path), self._borrowed() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections that nobody uses; the others are closed when they come back."""
+        self._own().close()
+
+    @contextmanager
+    def _borrowed(self) -> Generator[sqlite3.Connection]:
+        idle = self._own()
+        connection = idle.take()
+        try:
+            if connection is None:
+                connection = self._open()
+            yield connection
+        finally:
+            idle.put(connection)
+
+    def _own(self) -> Idle:
+        if self._idle.process != os.getpid():
+            self._renew()
+        return self._idle
+
+    def _renew(self) -> None:
+        # A connection must not be used, nor even closed, in a process that was forked from its own.
+        self._idle = Idle()
+        # Not at the end of the interpreter: exporters may then still have something to store.
+        finalize(self, self._idle.close).atexit = False
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.as_uri()}?mode=rw",  # a file that was deleted meanwhile is not made anew
+            uri=True,
+            timeout=self._wait,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            # In a log that is written ahead, NORMAL survives the end of the process, though not always that
+            # of the machine: of the last moments before a power cut, something may be missing.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def explained(path: Path) -> Generator[None]:
+    """Turn SQLite's errors into one that names the file and the remedy.
+
+    Raises:
+        StoreError: In the place of any error of SQLite or the file system.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explained(path, error) from error
+    except OSError as error:
+        msg = f"cannot use the session store {path}: {error.strerror or error}"
+        raise StoreError(msg) from error
+
+
+def _explained(path: Path, error: sqlite3.Error) -> StoreError:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return StoreUnavailableError(
+            f"the session store {path} is locked by another process; close what holds it, or try again"
+        )
+    if "full" in text:
+        return StoreUnavailableError(
+            f"the disk that holds the session store {path} is full; make room, or prune the store"
+        )
+    if "malformed" in text or "not a database" in text:
+        return StoreError(
+            f"the session store {path} is damaged, or no SQLite database ({text}); move it away and start a "
+            f"new one, or restore a copy (sqlite3 FILE '.recover' saves what can be read)"
+        )
+    if "fts5" in text:
+        return StoreError("this Python's SQLite was built without full-text search (FTS5), which stores need")
+    return StoreError(f"cannot use the session store {path}: {text}")
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty file that only its owner can read; SQLite gives what it puts beside it the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.is_dir():
+        msg = f"{path} is a folder; name a file in it, such as {path / 'sessions.db'}"
+        raise StoreError(msg)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, wait: float) -> None:
+    """Bring the file to the newest version, whoever else is about to do the same."""
+    version = _version(connection, path)
+    if version == len(MIGRATIONS):
+        return
+    if version == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a pruned file can become smaller
+        _use_write_ahead_log(connection, wait)
+    while (version := _version(connection, path)) < len(MIGRATIONS):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _version(connection, path) == version:  # nobody was faster
+                for statement in _statements(MIGRATIONS[version]):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """The file's version; 0 if it is empty.
+
+    Raises:
+        StoreError: If it is of a later version, or of somebody else.
+    """
+    [(application,)] = connection.execute("PRAGMA application_id")
+    [(version,)] = connection.execute("PRAGMA user_version")
+    if application != APPLICATION_ID:
+        if version or application or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            msg = f"{path} is a SQLite database, but not a session store; name another file"
+            raise StoreError(msg)
+        return 0
+    if version > len(MIGRATIONS):
+        msg = (
+            f"the session store {path} was made by a later version of langchain-sessions (its version is "
+            f"{version}, this one knows {len(MIGRATIONS)}): pip install --upgrade langchain-sessions"
+        )
+        raise StoreError(msg)
+    return version
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, wait: float) -> None:
+    """Switch the file to a log that is written ahead: readers and a writer do not wait for each other."""
+    give_up = time.monotonic() + wait
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here, as it does elsewhere, when another process has just opened the file.
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Divide a script into its statements: `executescript` would commit before the first one."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

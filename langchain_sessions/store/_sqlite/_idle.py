@@ -1,0 +1,118 @@
+"""The connections of one process that nobody uses now, and what becomes of them when it is forked.
+
+SQLite notes, for the whole process, which locks on a file it holds. A forked process inherits that note but
+not the locks: beside an inherited connection, one that it opens itself would write without a lock, and what
+it writes be lost as soon as somebody else, who sees no lock, does away with the log. So there must be no
+connection to inherit: those that are idle are closed before a fork, and those in use are waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from threading import Condition, Lock
+from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
+
+from langchain_sessions.store._protocol import StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_KEPT: Final = 8
+"""Idle connections kept open. More threads at a time open more, and close them again."""
+
+_BEFORE_A_FORK: Final = 5.0
+"""Seconds for which a fork waits for connections that other threads use. Nobody uses one for so long, unless
+another process keeps the file locked."""
+
+
+class Idle:
+    """The connections of one process that nobody uses now. Its lock guards the list, and no call."""
+
+    def __init__(self) -> None:
+        self.process: Final = os.getpid()
+        self.writer: Final = Lock()
+        self._changed: Final = Condition(Lock())
+        self._connections: Final[list[sqlite3.Connection]] = []
+        self._in_use = 0
+        self._is_closed = False
+        self._is_held = False
+        _all.add(self)
+
+    def take(self) -> sqlite3.Connection | None:
+        """Return a connection, or None if one has to be opened; `put` it back in either case."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_held)
+            if self._is_closed:
+                msg = "the session store was closed"
+                raise StoreError(msg)
+            self._in_use += 1
+            return self._connections.pop() if self._connections else None
+
+    def put(self, connection: sqlite3.Connection | None) -> None:
+        """Take a connection back; None if it could not be opened."""
+        with self._changed:
+            is_kept = not self._is_closed and len(self._connections) < _KEPT
+            if connection is not None and is_kept:
+                self._connections.append(connection)
+                connection = None
+        # Closed before it counts as given back: a fork waits for it.
+        try:
+            if connection is not None:
+                connection.close()
+        finally:
+            with self._changed:
+                self._in_use -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Close the idle connections now, and those in use when they come back."""
+        if self.process != os.getpid():
+            return
+        with self._changed:
+            self._is_closed = True
+            connections = self._connections[:]
+            self._connections.clear()
+        for connection in connections:
+            connection.close()
+
+    def hold(self, give_up: float) -> None:
+        """Close the idle connections, and let nobody have one until `go_on`.
+
+        Args:
+            give_up: When not to wait any longer, by the monotonic clock: rather a fork that is not safe than
+                one that never comes, if the thread that forks is itself using a connection.
+        """
+        if not self._changed.acquire(timeout=max(0.0, give_up - time.monotonic())):
+            return
+        self._is_held = True
+        self._changed.wait_for(lambda: self._in_use == 0, timeout=max(0.0, give_up - time.monotonic()))
+        while self._connections:
+            self._connections.pop().close()
+
+    def go_on(self) -> None:
+        """Undo `hold`."""
+        if self._is_held:
+            self._is_held = False
+            self._changed.notify_all()
+            self._changed.release()
+
+
+_all: Final[WeakSet[Idle]] = WeakSet()
+
+
+def _before_fork() -> None:
+    give_up = time.monotonic() + _BEFORE_A_FORK
+    for idle in list(_all):
+        if idle.process == os.getpid():
+            idle.hold(give_up)
+
+
+def _after_fork() -> None:
+    for idle in list(_all):
+        idle.go_on()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)

@@ -1,0 +1,98 @@
+"""From the part of a trace that belongs to a session to the turn that a person reads. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from openinference.semconv.trace import SpanAttributes
+
+from langchain_sessions.store._facts import headline
+from langchain_sessions.store._model import ToolUse
+from langchain_sessions.store._texts import (
+    answered,
+    attribute,
+    last_user_text,
+    output_text,
+    payload,
+    said,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
+
+    from langchain_sessions.store._facts import Facts
+    from langchain_sessions.store._members import Part
+    from langchain_sessions.store._model import Attributes
+
+    AttributesOf: TypeAlias = Callable[[Facts], Attributes]
+    """Fetches the attributes of a span; they may be large, so only those that are needed are asked for."""
+
+
+class Texts(NamedTuple):
+    """What the user said, and what was answered."""
+
+    input: str
+    output: str
+
+
+def texts(part: Part, attributes_of: AttributesOf) -> Texts:
+    """Find the texts of a turn.
+
+    The question is the input of the outermost span whose input is readable, the answer the output of the
+    outermost span whose output is. Failing that, the user's last message to the first model call and the
+    answer of the last one; failing that, what went in and came out, as it is.
+    """
+    return Texts(_legible(_input(part, attributes_of)), _legible(_output(part, attributes_of)))
+
+
+def _legible(text: str) -> str:
+    """A text without NUL, at which whatever is written in C, SQLite for one, takes it to end."""
+    return text.replace("\x00", "\ufffd")
+
+
+def _input(part: Part, attributes_of: AttributesOf) -> str:
+    for span in (*part.heads, *part.speakers):
+        if (text := said(attributes_of(span))) is not None:
+            return text
+    if part.models and (text := last_user_text(attributes_of(part.models[0]))):
+        return text
+    raw = (
+        attribute(attributes_of(span), SpanAttributes.INPUT_VALUE) for span in (*part.heads, *part.speakers)
+    )
+    return next(filter(None, raw), "")
+
+
+def _output(part: Part, attributes_of: AttributesOf) -> str:
+    for span in (*_by_end(part.heads), *_by_end(part.speakers)):
+        if (text := answered(attributes_of(span))) is not None:
+            return text
+    if part.models and (text := output_text(attributes_of(_by_end(part.models)[0]))):
+        return text
+    raw = (
+        attribute(attributes_of(span), SpanAttributes.OUTPUT_VALUE)
+        for span in (*_by_end(part.heads), *_by_end(part.speakers))
+    )
+    return next(filter(None, raw), "")
+
+
+def tool_use(name: str, attributes: Attributes, error: str | None) -> ToolUse:
+    """Read a tool's span. A tool that answered with an error message, without raising, has failed too.
+
+    Args:
+        name: The span's name.
+        attributes: Its attributes.
+        error: One line about its error, or None.
+    """
+    result = payload(attributes, SpanAttributes.OUTPUT_VALUE)
+    return ToolUse(
+        name=attribute(attributes, SpanAttributes.TOOL_NAME) or name,
+        input=attribute(attributes, SpanAttributes.INPUT_VALUE),
+        output=result.text,
+        error=error or (headline(result.text) if result.failed else None),
+    )
+
+
+def _by_end(spans: Iterable[Facts]) -> list[Facts]:
+    """The last one first."""
+    return sorted(spans, key=lambda span: (span.end_ns, span.start_ns), reverse=True)
