@@ -21,13 +21,13 @@ PYTEST := -m pytest $(if $(FORBID_SKIPS),-p tests.plugins.forbid_skips --forbid-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest test-upstream services lint types format bench build test-wheel constraints clean
+.PHONY: help demo test test-oldest test-upstream services lint types format bench bench-store build test-wheel constraints clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Show what the package does, offline.
-	@$(BIN)/python -m langchain_sessions demo
+	@$(BIN)/python -m langchain_sessions demo --store .cache/demo.db
 
 test: $(VENV)/.test ## Run the whole test suite, with coverage.
 	@mkdir -p .cache/coverage && rm -f .cache/coverage/*
@@ -36,7 +36,7 @@ test: $(VENV)/.test ## Run the whole test suite, with coverage.
 	@$(BIN)/coverage report
 
 test-oldest: $(OLDEST)/.test ## Run the core and contract tests with the oldest supported versions.
-	$(OLDEST)/bin/python $(PYTEST) -m "contract or core" --ignore-glob='*/test_across_*' --ignore=tests/test_without_code.py
+	$(OLDEST)/bin/python $(PYTEST) -m "contract or core" --ignore-glob='*/test_across_*' --ignore-glob='*/test_browser_*' --ignore=tests/test_without_code.py
 
 test-upstream: ## Run OpenInference's own tests with our handler in the place of its tracer.
 	@scripts/upstream-suite
@@ -58,6 +58,9 @@ format: $(VENV)/.lint ## Format the code and mend what can be mended by itself.
 bench: $(VENV)/.test ## Measure what the handler and the overlay cost.
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/overlay.py
+
+bench-store: $(VENV)/.test ## Measure the session store with two million spans (some minutes, 3 GB).
+	$(BIN)/python benchmarks/store.py
 
 build: $(VENV)/.package ## Build the sdist and the wheel into dist/.
 	@rm -rf dist
@@ -90,7 +93,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' --group test --group across
+	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' --group test --group across --group browser
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made

@@ -12,9 +12,11 @@ from openinference.semconv.trace import SpanAttributes
 
 from langchain_sessions.demo import DemoError, run_demo
 from langchain_sessions.demo._conversations import record_demo
-from langchain_sessions.store import ToolUse
+from langchain_sessions.store import SQLiteSessionStore, StoreError, ToolUse
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langchain_sessions.store import Session
 
 CHAIN = (
@@ -80,7 +82,7 @@ def test_the_agents_tools_are_part_of_its_turns(sessions: list[Session]) -> None
         ),
         (ToolUse("calculator", "100 / 0", refusal, refusal),),
     ]
-    assert [session.errors for session in sessions] == [0, 0, 0]
+    assert [session.error_count for session in sessions] == [0, 0, 0]
 
 
 def test_every_turn_has_its_tokens(sessions: list[Session]) -> None:
@@ -107,6 +109,41 @@ def test_every_span_of_a_conversation_carries_its_id() -> None:
     assert sorted(sorted(found) for found in ids.values()) == (
         [["demo-agent"]] * 4 + [["demo-chain"]] * 3 + [["demo-history"]] * 4
     )
+
+
+def test_a_store_has_what_the_demonstration_returns(tmp_path: Path) -> None:
+    """With a store, every turn is in it as it was held."""
+    store = SQLiteSessionStore(tmp_path / "demo.db")
+    held = run_demo(store=store)
+
+    assert [store.session(session.id) for session in held] == held
+    assert len(store.sessions()) == 3
+
+
+def test_a_second_demonstration_adds_to_nobodys_conversation(tmp_path: Path) -> None:
+    """Where the ids are taken, the new ones have a number, the same for all three."""
+    store = SQLiteSessionStore(tmp_path / "demo.db")
+    first = run_demo(store=store)
+    store.delete("demo-chain")
+    second, third = run_demo(store=store), run_demo(store=store)
+
+    names = ("demo-chain", "demo-history", "demo-agent")
+    assert [[session.id for session in held] for held in (first, second, third)] == [
+        list(names),
+        [f"{name}-2" for name in names],
+        [f"{name}-3" for name in names],
+    ]
+    assert store.session("demo-agent") == first[2]
+    assert [turn.output for turn in third[2].turns] == [answer for _, answer in AGENT]
+
+
+def test_a_store_that_refuses_is_an_error(tmp_path: Path) -> None:
+    """What could not be kept is said, and not only logged."""
+    store = SQLiteSessionStore(tmp_path / "demo.db")
+    store.close()
+
+    with pytest.raises(StoreError, match="closed"):
+        run_demo(store=store)
 
 
 def test_it_leaves_langsmith_alone() -> None:

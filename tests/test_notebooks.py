@@ -33,7 +33,10 @@ def test_a_notebook_runs(path: Path, tmp_path: Path) -> None:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     said = "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in outputs)
     assert "('OfflineChatModel', 'quickstart'): 3" in said
-    assert said.count("You like fjords.") == 2
+    assert said.count("You like fjords.") == 1
+    shown = outputs[-1]["data"]["text/html"]
+    assert shown.count("You like fjords.") == 1
+    assert 'class="langchain-sessions"' in shown
 
 
 def test_there_are_notebooks() -> None:

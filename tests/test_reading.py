@@ -4,12 +4,14 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from openinference.semconv.resource import ResourceAttributes
 from openinference.semconv.trace import (
     MessageAttributes,
     MessageContentAttributes,
     OpenInferenceSpanKindValues,
     SpanAttributes,
 )
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -37,9 +39,10 @@ TOOL = OpenInferenceSpanKindValues.TOOL
 class Recorder:
     """Makes spans at the times it is told, through a real provider."""
 
-    def __init__(self) -> None:
+    def __init__(self, project: str | None = None) -> None:
         self.exporter = InMemorySpanExporter()
-        self.provider = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
+        resource = Resource({ResourceAttributes.PROJECT_NAME: project} if project else {})
+        self.provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.tracer = self.provider.get_tracer("tests")
 
@@ -119,12 +122,12 @@ def test_a_turn_is_read_from_its_model_calls_and_tools(recorder: Recorder) -> No
     model_call(recorder, 600, 700, root, [*question, ("tool", "42")], "It is 42.")
 
     assert sessions_from_spans(recorder.finished()) == [
-        Session(
-            id="abc",
-            user="ada",
-            turns=(
+        Session.of(
+            [
                 Turn(
                     trace_id=trace_id(root),
+                    session_id="abc",
+                    user="ada",
                     input="what is 6 * 7?",
                     output="It is 42.",
                     tools=(ToolUse("calculator", "6 * 7", "42", None),),
@@ -133,9 +136,9 @@ def test_a_turn_is_read_from_its_model_calls_and_tools(recorder: Recorder) -> No
                     started_ns=100,
                     duration_ns=800,
                     error=None,
-                    spans=4,
-                ),
-            ),
+                    span_count=4,
+                )
+            ]
         )
     ]
 
@@ -181,23 +184,52 @@ def test_content_blocks_become_text(recorder: Recorder) -> None:
     assert (session.turns[0].input, session.turns[0].output) == ("what is this?\n[image]", "a cat")
 
 
-def test_the_roots_id_wins(recorder: Recorder) -> None:
-    """A child with another session id does not move the trace out of its root's session."""
-    root = recorder.span(0, 9, session="outer")
-    recorder.span(1, 2, parent=root, session="inner")
-
-    assert [(session.id, session.spans) for session in sessions_from_spans(recorder.finished())] == [
-        ("outer", 2)
+def sessions(recorder: Recorder) -> list[tuple[str, str | None, int, str]]:
+    """What the recorded sessions are: id, user, number of spans, how they began."""
+    return [
+        (it.id, it.user, it.span_count, it.first_input) for it in sessions_from_spans(recorder.finished())
     ]
 
 
-def test_the_earliest_id_counts_when_the_root_has_none(recorder: Recorder) -> None:
-    """Without an id on the root, the span that started first decides, not the one that was exported first."""
-    root = recorder.span(0, 9)
-    recorder.span(5, 6, parent=root, session="late", user="late")
-    recorder.span(1, 8, parent=root, session=" early ", user="ada")
+def test_a_span_belongs_to_the_session_that_it_names(recorder: Recorder) -> None:
+    """A span inside of another session's is in its own, and what is below it is, too."""
+    root = recorder.span(0, 9, session="outer", input="from outside")
+    inner = recorder.span(1, 8, parent=root, session="inner", input="from inside")
+    recorder.span(2, 3, parent=inner)
+    recorder.span(8, 9, parent=root)
 
-    assert [(s.id, s.user) for s in sessions_from_spans(recorder.finished())] == [("early", "ada")]
+    assert sessions(recorder) == [("outer", None, 2, "from outside"), ("inner", None, 2, "from inside")]
+
+
+def test_the_span_above_one_session_is_part_of_it(recorder: Recorder) -> None:
+    """A span that no session encloses, a web server's say, belongs to the only one in its trace."""
+    root = recorder.span(0, 9)
+    recorder.span(1, 8, parent=root, session=" abc ", user="ada", input="hi")
+    recorder.span(8, 9, parent=root)
+
+    assert sessions(recorder) == [("abc", "ada", 3, "hi")]
+
+
+def test_the_span_above_several_sessions_belongs_to_none(recorder: Recorder) -> None:
+    """A job over two conversations, and what it does beside them, is filed under neither."""
+    root = recorder.span(0, 9, input="all of them")
+    recorder.span(5, 6, parent=root, session="second", user="eve", input="two")
+    recorder.span(1, 4, parent=root, session="first", user="ada", input="one")
+    recorder.span(7, 8, parent=root)
+
+    assert sessions(recorder) == [("first", "ada", 1, "one"), ("second", "eve", 1, "two")]
+
+
+def test_one_id_in_two_projects_is_two_sessions() -> None:
+    """What different applications say under one id is not one conversation."""
+    spans: list[ReadableSpan] = []
+    for project in ("shop", "support"):
+        recorder = Recorder(project)
+        recorder.span(0, 9, session="abc", input=project)
+        spans += recorder.finished()
+
+    found = [(it.id, it.project, it.first_input) for it in sessions_from_spans(spans)]
+    assert found == [("abc", "shop", "shop"), ("abc", "support", "support")]
 
 
 def test_traces_without_an_id_are_left_out(recorder: Recorder) -> None:
@@ -237,7 +269,9 @@ def test_a_session_sums_its_turns(recorder: Recorder) -> None:
     recorder.span(1100, 1200, parent=second, prompt_tokens=1000, completion_tokens=1000)
 
     [session] = sessions_from_spans(recorder.finished())
-    assert (session.started, session.last_activity, session.spans, session.errors) == (100, 1500, 5, 1)
+    assert (session.started_ns, session.last_activity_ns) == (100, 1500)
+    assert (session.turn_count, session.span_count, session.error_count) == (2, 5, 1)
+    assert session.p50_turn_ns == 500
     assert (session.prompt_tokens, session.completion_tokens, session.user) == (12, 3, "ada")
 
 
@@ -265,7 +299,7 @@ def test_a_failed_tool_is_not_a_failed_turn(recorder: Recorder) -> None:
     recorder.span(3, 4, parent=root, kind=TOOL, name="refuses", input="2", output=refused)
 
     [session] = sessions_from_spans(recorder.finished())
-    assert session.errors == 0
+    assert session.error_count == 0
     assert session.turns[0].tools == (
         ToolUse("raises", "1", "", "ValueError('no')"),
         ToolUse("refuses", "2", "no such city\nsorry", "no such city"),
@@ -282,14 +316,14 @@ def test_json_that_is_no_message_stays_as_it_is(recorder: Recorder, output: str)
 
 
 def test_a_trace_may_come_without_its_root(recorder: Recorder) -> None:
-    """When the enclosing span went elsewhere, the turn spans from the first to the last of what is there."""
+    """When the enclosing span went elsewhere, the turn is from the first to the last of what is there."""
     elsewhere = recorder.tracer.start_span("server", start_time=0)
     recorder.span(100, 200, parent=elsewhere, session="abc", input="one", output="uno")
     recorder.span(300, 450, parent=elsewhere, session="abc", input="two", output="due")
 
     [session] = sessions_from_spans(recorder.finished())
     [turn] = session.turns
-    assert (turn.input, turn.output, turn.started_ns, turn.duration_ns) == ("one", "uno", 100, 350)
+    assert (turn.input, turn.output, turn.started_ns, turn.duration_ns) == ("one", "due", 100, 350)
 
 
 def test_a_span_that_was_delivered_twice_counts_once(recorder: Recorder) -> None:

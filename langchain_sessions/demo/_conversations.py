@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import nullcontext
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from langchain.agents import create_agent  # pyright: ignore[reportUnknownVariableType] -- a bare generic
@@ -22,10 +23,18 @@ from langchain_sessions import SessionCallbackHandler
 from langchain_sessions.demo._model import OfflineChatModel
 from langchain_sessions.demo._provider import DemoError, chosen_model, explained_failures
 from langchain_sessions.demo._tools import demo_tools
-from langchain_sessions.store import Session, sessions_from_spans
+from langchain_sessions.store import (
+    AmbiguousSessionError,
+    Session,
+    SessionNotFoundError,
+    SessionStore,
+    WritableSessionStore,
+    sessions_from_spans,
+)
+from langchain_sessions.store._otel import span_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from langchain_core.language_models import BaseChatModel
     from opentelemetry.sdk.trace import ReadableSpan
@@ -54,13 +63,15 @@ _FOR_THE_AGENT: Final = (
 )
 
 
-def run_demo(model: str | None = None) -> list[Session]:
+def run_demo(model: str | None = None, *, store: WritableSessionStore | None = None) -> list[Session]:
     """Hold three conversations and read them back from their spans.
 
     Nothing leaves the process unless a model is named, and nothing goes to LangSmith in any case.
 
     Args:
         model: PROVIDER:NAME of a chat model to talk to, or None for the offline one.
+        store: Where to keep the conversations, too. Those of an earlier demonstration stay as they are: the
+            new ones then have numbers in their ids (`demo-agent-2`).
 
     Returns:
         The three sessions, in the order in which they began.
@@ -68,46 +79,72 @@ def run_demo(model: str | None = None) -> list[Session]:
     Raises:
         DemoError: If the named model cannot be created or does not answer, or if the environment
             switches OpenTelemetry off.
+        StoreError: If the store cannot be read or written.
     """
-    sessions = sessions_from_spans(record_demo(model))
+    sessions = sessions_from_spans(record_demo(model, store=store))
     if not sessions:
         raise DemoError("OpenTelemetry recorded nothing: unset the environment variable OTEL_SDK_DISABLED")
     return sessions
 
 
-def record_demo(model: str | None = None) -> tuple[ReadableSpan, ...]:
+def record_demo(
+    model: str | None = None, *, store: WritableSessionStore | None = None
+) -> tuple[ReadableSpan, ...]:
     """Hold the conversations.
 
     Args:
         model: As for `run_demo`.
+        store: Likewise. Each conversation is there as soon as it has ended.
 
     Returns:
         The spans of all three, in the order in which they ended.
 
     Raises:
         DemoError: If the named model cannot be created or does not answer.
+        StoreError: If the store cannot be read or written.
     """
     chat = OfflineChatModel() if model is None else chosen_model(model)
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     handler = SessionCallbackHandler(tracer_provider=provider, separate_trace_from_runtime_context=True)
-    with tracing_context(enabled=False), explained_failures(model) if model else nullcontext():
-        _chain(chat, handler)
-        _history(chat, handler)
-        _agent(chat, handler)
+    suffix = "" if store is None else _free_suffix(store)
+    for name, hold in _CONVERSATIONS.items():
+        with tracing_context(enabled=False), explained_failures(model) if model else nullcontext():
+            hold(chat, handler, f"{name}{suffix}")
+        if store is not None:
+            # Not through `SessionStoreExporter`, which keeps errors from an application: here they are told.
+            store.add(filter(None, map(span_of, exporter.get_finished_spans())))
     return exporter.get_finished_spans()
 
 
-def _chain(model: BaseChatModel, handler: SessionCallbackHandler) -> None:
+def _free_suffix(store: SessionStore) -> str:
+    """What makes the ids new: nothing, "-2", "-3", ..."""
+    return next(
+        suffix
+        for suffix in chain([""], (f"-{number}" for number in count(2)))
+        if not any(_is_taken(store, f"{name}{suffix}") for name in _CONVERSATIONS)
+    )
+
+
+def _is_taken(store: SessionStore, session_id: str) -> bool:
+    try:
+        store.summary(session_id)
+    except SessionNotFoundError:
+        return False
+    except AmbiguousSessionError:
+        return True
+    return True
+
+
+def _chain(model: BaseChatModel, handler: SessionCallbackHandler, session_id: str) -> None:
     """A prompt, a model and a parser; the id comes with the metadata."""
     prompt = ChatPromptTemplate.from_messages([_SYSTEM, ("human", "{question}")])
-    chain = prompt | model | StrOutputParser()
-    config = RunnableConfig(callbacks=[handler], metadata={"session_id": "demo-chain", "user_id": "ada"})
-    _converse(chain, [{"question": said} for said in _WITHOUT_MEMORY], config)
+    config = RunnableConfig(callbacks=[handler], metadata={"session_id": session_id, "user_id": "ada"})
+    _converse(prompt | model | StrOutputParser(), [{"question": said} for said in _WITHOUT_MEMORY], config)
 
 
-def _history(model: BaseChatModel, handler: SessionCallbackHandler) -> None:
+def _history(model: BaseChatModel, handler: SessionCallbackHandler, session_id: str) -> None:
     """The same with a message history; the id is where the history expects it, and only there."""
     histories: dict[str, InMemoryChatMessageHistory] = {}
 
@@ -120,14 +157,14 @@ def _history(model: BaseChatModel, handler: SessionCallbackHandler) -> None:
     with warnings.catch_warnings():
         # LangChain 1.3 deprecates the class in favour of LangGraph, but many applications are built on it.
         warnings.filterwarnings("ignore", "RunnableWithMessageHistory is deprecated")
-        chain = RunnableWithMessageHistory(
+        remembering = RunnableWithMessageHistory(
             prompt | model, history_of, input_messages_key="question", history_messages_key="earlier"
         )
-    config = RunnableConfig(callbacks=[handler], configurable={"session_id": "demo-history"})
-    _converse(chain, [{"question": said} for said in _WITH_HISTORY], config)
+    config = RunnableConfig(callbacks=[handler], configurable={"session_id": session_id})
+    _converse(remembering, [{"question": said} for said in _WITH_HISTORY], config)
 
 
-def _agent(model: BaseChatModel, handler: SessionCallbackHandler) -> None:
+def _agent(model: BaseChatModel, handler: SessionCallbackHandler, session_id: str) -> None:
     """An agent with tools and a checkpointer; the id is the checkpointer's thread."""
     agent = cast(
         "Runnable[dict[str, Any], Any]",
@@ -141,7 +178,7 @@ def _agent(model: BaseChatModel, handler: SessionCallbackHandler) -> None:
     config = RunnableConfig(
         callbacks=[handler],
         metadata={"user_id": "grace"},
-        configurable={"thread_id": "demo-agent"},
+        configurable={"thread_id": session_id},
         max_concurrency=1,  # so that two tools of one turn always run, and show, in the order of their calls
     )
     turns = [{"messages": [{"role": "user", "content": said}]} for said in _FOR_THE_AGENT]
@@ -149,7 +186,15 @@ def _agent(model: BaseChatModel, handler: SessionCallbackHandler) -> None:
 
 
 def _converse(
-    chain: Runnable[dict[str, Any], Any], turns: Sequence[dict[str, Any]], config: RunnableConfig
+    runnable: Runnable[dict[str, Any], Any], turns: Sequence[dict[str, Any]], config: RunnableConfig
 ) -> None:
     for turn in turns:
-        chain.invoke(turn, config)
+        runnable.invoke(turn, config)
+
+
+_CONVERSATIONS: Final[Mapping[str, Callable[[BaseChatModel, SessionCallbackHandler, str], None]]] = {
+    "demo-chain": _chain,
+    "demo-history": _history,
+    "demo-agent": _agent,
+}
+"""What is held, by the session ids, in this order."""

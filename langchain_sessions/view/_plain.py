@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from datetime import UTC, datetime
@@ -14,6 +15,10 @@ _KEPT: Final = frozenset("\n\u200c\u200d")
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs"})
 """Unicode categories of what may steer a terminal (escape sequences, changes of the writing direction) or
 cannot be encoded (lone surrogates)."""
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+"""The calendar's ends."""
 
 
 def clean(text: str) -> str:
@@ -47,12 +52,74 @@ def duration(nanoseconds: float) -> str:
 
 def moment(nanoseconds: int) -> str:
     """Write a point in time, given in nanoseconds since the epoch."""
-    return f"{datetime.fromtimestamp(nanoseconds // 10**9, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{_date_time(nanoseconds):%Y-%m-%d %H:%M} UTC"
+
+
+def clock(nanoseconds: int) -> str:
+    """Write the time of the day (UTC) of a point in time."""
+    return f"{_date_time(nanoseconds):%H:%M:%S}"
+
+
+def day(nanoseconds: int) -> str:
+    """Write the date (UTC) of a point in time."""
+    return f"{_date_time(nanoseconds):%Y-%m-%d}"
+
+
+def ago(nanoseconds: int, now_ns: int) -> str:
+    """Write how long ago a point in time is, and its date when that is long: "5m ago", "2026-11-01".
+
+    Args:
+        nanoseconds: The point in time, counted from the epoch.
+        now_ns: What time it is, likewise. Clocks differ: what is just about to be is "now", too.
+    """
+    minutes = (now_ns - nanoseconds) / 60e9
+    if not -5 < minutes < 30 * 24 * 60:
+        return day(nanoseconds)
+    if minutes < 1:
+        return "now"
+    if minutes < 59.5:
+        return f"{minutes:.0f}m ago"
+    return f"{minutes / 60:.0f}h ago" if minutes < 36 * 60 else f"{minutes / 60 / 24:.0f}d ago"
+
+
+def compact(number: int) -> str:
+    """Write a number so that it needs no more than six characters: "9,999", "12.3k", "4.0M"."""
+    if number < 10_000:
+        return f"{number:,}"
+    for unit, size in (("k", 1e3), ("M", 1e6), ("G", 1e9)):
+        if number < 999.95 * size:
+            return f"{number / size:.1f}{unit}"
+    return f"{number / 1e12:,.1f}T"
+
+
+def money(amount: float) -> str:
+    """Write what something cost, with two digits that say something: "$12.30", "$0.0042"."""
+    if amount == 0 or amount >= 0.1:
+        return f"${amount:,.2f}"
+    return f"${amount:.{min(12, 1 - math.floor(math.log10(amount)))}f}"
+
+
+def size(number: int) -> str:
+    """Write a number of bytes: "512 bytes", "4.2 MB"."""
+    if number < 1000:
+        return counted(number, "byte")
+    for unit, factor in (("KB", 1e3), ("MB", 1e6), ("GB", 1e9)):
+        if number < 999.95 * factor:
+            return f"{number / factor:.1f} {unit}"
+    return f"{number / 1e12:,.1f} TB"
 
 
 def counted(number: int, noun: str) -> str:
     """Write a number of things: "1 turn", "1,200 turns"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _date_time(nanoseconds: int) -> datetime:
+    """A point in time in UTC; the first or the last one that there is if the number is out of all reason."""
+    try:
+        return datetime.fromtimestamp(nanoseconds // 10**9, UTC)
+    except (OverflowError, ValueError, OSError):
+        return _LAST if nanoseconds > 0 else _FIRST
 
 
 def _named(arguments: str) -> str:

@@ -1,0 +1,90 @@
+"""`prune`: delete what is old, or too much."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from langchain_sessions.view._plain import counted, moment, size
+from langchain_sessions.view.cli._common import console, opened, store_option, writable
+from langchain_sessions.view.cli._types import duration_of, size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from datetime import timedelta
+
+
+@click.command("prune")
+@store_option
+@click.option(
+    "--older-than",
+    type=duration_of,
+    metavar="DURATION",
+    help="Sessions without activity for so long: 12h, 30d.",
+)
+@click.option(
+    "--max-size",
+    type=size_of,
+    metavar="SIZE",
+    help="As many sessions as it takes for the file to have at most this size: 500MB, 2GiB.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def prune_command(place: str | None, older_than: timedelta | None, max_size: int | None, yes: bool) -> None:
+    """Delete the sessions that were active least recently.
+
+    Needs --older-than, --max-size or both. Applications may go on writing meanwhile.
+    """
+    if older_than is None and max_size is None:
+        raise click.UsageError("say what to delete: --older-than 30d, or --max-size 500MB")
+    with opened(place) as store:
+        chosen = writable(store)
+        if not yes:
+            _ask(_question(older_than, max_size))
+        with _progress() as progress:
+            pruned = chosen.prune(older_than=older_than, max_bytes=max_size, progress=progress)
+    deleted = f"Deleted {counted(pruned.sessions, 'session')} ({counted(pruned.spans, 'span')})"
+    click.echo(f"{deleted}; the store is {size(pruned.bytes)} smaller.")
+
+
+def _question(older_than: timedelta | None, max_size: int | None) -> str:
+    what: list[str] = []
+    if older_than is not None:
+        since = time.time_ns() - int(older_than.total_seconds() * 10**9)
+        what.append(f"the sessions without activity since {moment(since)}")
+    if max_size is not None:
+        what.append(f"the oldest ones until {size(max_size)} are left")
+    return f"Delete {' and '.join(what)}?"
+
+
+def _ask(question: str) -> None:
+    """Let pass what is agreed to.
+
+    Raises:
+        click.UsageError: If there is nobody to ask.
+        click.Abort: If it is not agreed to.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask on: add --yes to delete without being asked")
+    # Not `click.confirm`, which writes a part of the question to standard output in some versions.
+    click.echo(f"{question} [y/N] ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise click.Abort
+
+
+@contextmanager
+def _progress() -> Generator[Callable[[int, int], None] | None]:
+    """A bar on standard error, if that is a terminal."""
+    err = console(stderr=True)
+    if not err.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("deleting"), BarColumn(), MofNCompleteColumn(), TextColumn("sessions"))
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
