@@ -1,0 +1,148 @@
+"""The spans of a turn: as a tree along the time, and one with all that it has. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from langchain_sessions.view.web._texts import previewed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from langchain_sessions.store import Span
+    from langchain_sessions.view.web._texts import Shown
+
+ROWS: Final = 200
+"""Spans on a page."""
+
+DEEPEST: Final = 12
+"""Levels that are indented; those below are drawn at the last one, with their level in words."""
+
+ATTRIBUTES: Final = 200
+"""Attributes of a span that are shown."""
+
+_KINDS: Final = frozenset(
+    {
+        "chain",
+        "llm",
+        "tool",
+        "agent",
+        "retriever",
+        "embedding",
+        "reranker",
+        "guardrail",
+        "evaluator",
+        "prompt",
+    }
+)
+"""OpenInference's kinds, which have a colour each."""
+
+_WIDTH: Final = 1000
+_NARROWEST: Final = 4
+"""Units of the bar that stands for the whole turn, and of the shortest one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A span in the tree.
+
+    Attributes:
+        span: The span.
+        depth: How many ancestors it has in the tree.
+        kind: Its OpenInference kind in lower case, else "span".
+        style: The kind if it is a known one, else "span".
+        left: Where its bar begins.
+        width: How wide the bar is.
+        tokens: Tokens that it sent and received, as a model call counts them; 0 for others.
+        model: The model that it called, or empty.
+    """
+
+    span: Span
+    depth: int
+    kind: str
+    style: str
+    left: int
+    width: int
+    tokens: int
+    model: str
+
+    @property
+    def indent(self) -> int:
+        """How far it is moved to the right."""
+        return min(self.depth, DEEPEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An attribute of a span.
+
+    Attributes:
+        name: Its name.
+        text: Its value.
+    """
+
+    name: str
+    text: Shown
+
+
+def rows(spans: Sequence[Span]) -> list[Row]:
+    """Put spans into the order of a tree: children after their parent, by start."""
+    if not spans:
+        return []
+    first = min(it.start_ns for it in spans)
+    whole = max(1, max(it.end_ns for it in spans) - first)
+    return [_row(span, depth, first, whole) for span, depth in _walk(spans)]
+
+
+def facts(values: Mapping[str, object]) -> list[Fact]:
+    """Show the attributes of a span, by name."""
+    return [Fact(name, previewed(text_of(values[name]))) for name in sorted(values)[:ATTRIBUTES]]
+
+
+def text_of(value: object) -> str:
+    """Write the value of an attribute."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _walk(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
+    """Yield all spans, each once, and their depth. Those that go in a circle come last, as roots."""
+    ids = {it.span_id for it in spans}
+    children: dict[str | None, list[Span]] = {}
+    for span in sorted(spans, key=lambda it: (it.start_ns, -it.end_ns, it.span_id)):
+        parent = span.parent_id if span.parent_id in ids else None
+        children.setdefault(parent, []).append(span)
+    seen: set[str] = set()
+    for start in (children.get(None, []), spans):
+        waiting = [(span, 0) for span in reversed(start)]
+        while waiting:
+            span, depth = waiting.pop()
+            if span.span_id in seen:
+                continue
+            seen.add(span.span_id)
+            yield span, depth
+            waiting += [(it, depth + 1) for it in reversed(children.get(span.span_id, []))]
+
+
+def _row(span: Span, depth: int, first: int, whole: int) -> Row:
+    kind = str(span.attributes.get("openinference.span.kind") or "span").lower()[:30]
+    left = _WIDTH * (span.start_ns - first) // whole
+    width = max(_NARROWEST, _WIDTH * max(0, span.duration_ns) // whole)
+    counts = (span.attributes.get(f"llm.token_count.{it}") for it in ("prompt", "completion"))
+    return Row(
+        span=span,
+        depth=depth,
+        kind=kind,
+        style=kind if kind in _KINDS else "span",
+        left=min(left, _WIDTH - _NARROWEST),
+        width=min(width, _WIDTH - min(left, _WIDTH - _NARROWEST)),
+        tokens=_sum(counts) if kind == "llm" else 0,
+        model=str(span.attributes.get("llm.model_name") or "")[:80],
+    )
+
+
+def _sum(counts: Iterable[object]) -> int:
+    return sum(it for it in counts if isinstance(it, int))
