@@ -27,12 +27,22 @@ def test_every_block_has_a_language_that_is_run() -> None:
     assert README[: README.index(PYTHON[0]) + len(PYTHON[0])].count("\n") < 30
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the commands find what the first of them, the demonstration, has kept."""
+    return str(tmp_path_factory.mktemp("readme") / "sessions.db")
+
+
 @pytest.mark.parametrize("number", range(len(PYTHON)))
-def test_python_examples_run(number: int) -> None:
+def test_python_examples_run(number: int, tmp_path: Path) -> None:
     """Each example runs by itself, warnings being errors; the first prints four spans of one session."""
     # An interpreter of its own, because examples set the global provider as applications do.
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PYTHON[number]], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", PYTHON[number]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.count('"session.id": "abc"') == (4 if number == 0 else 0)
@@ -40,9 +50,9 @@ def test_python_examples_run(number: int) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_exist(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The commands shown are run; what they would install is checked against the project's metadata."""
+    """The commands shown are run, in their order; what they would install is checked against the metadata."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     words = command.split()
     if words[:2] == ["pip", "install"]:
@@ -52,10 +62,21 @@ def test_commands_exist(
         return
     assert words[0] in project["scripts"]
     monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setenv("LANGCHAIN_SESSIONS_DB", place)
     with pytest.raises(SystemExit) as exit_:
         main()
     assert exit_.value.code in (0, None)
-    assert "demo-agent" in capsys.readouterr().out
+    assert _SHOWN[words[1]] in capsys.readouterr().out
+
+
+_SHOWN = {
+    "demo": "demo-agent",
+    "list": "demo-history",
+    "show": "Do you remember my name?",
+    "search": "a small boat",
+    "stats": "11 turns",
+}
+"""A part of what each command shows of the demonstration."""
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
