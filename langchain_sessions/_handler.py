@@ -67,9 +67,9 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         tracer_provider: Where spans go. By default the global provider, looked up when the first span starts.
         config: What OpenInference records and what it masks.
         policy: Every choice about ids.
-        store: A session store, or where it is (a path, or an address as for `open_store`): the spans are
-            kept there as well, to be read with `langchain-sessions`. The provider gets a processor for it;
-            while the application has no provider, the spans go to the store alone.
+        store: A session store, or where it is (a path, or an address as for `open_store`; True is the
+            default place): the spans are kept there as well, to be read with `langchain-sessions`. The
+            provider gets a processor for it; while the application has none, the spans go to the store alone.
         separate_trace_from_runtime_context: Start a new trace for every outermost run, even inside a span.
 
     Raises:

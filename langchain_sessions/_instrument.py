@@ -64,10 +64,10 @@ def instrument(
         tracer_provider: Where spans go. By default the global provider, which may be set later.
         policy: Every choice about ids.
         config: What OpenInference records and what it masks.
-        store: A session store, or where it is (a path, or an address as for `open_store`): all spans of the
-            provider are kept there as well, to be read with `langchain-sessions`. If the application has no
-            provider by now, it gets one, so that what other libraries trace is kept, too: set your own, if
-            you have one, before.
+        store: A session store, or where it is (a path, or an address as for `open_store`; True is the
+            default place): all spans of the provider are kept there as well, to be read with
+            `langchain-sessions`. If the application has no provider by now, it gets one, so that what other
+            libraries trace is kept, too: set your own, if you have one, before.
         separate_trace_from_runtime_context: Start a new trace for every outermost run, even inside a span.
 
     Returns:

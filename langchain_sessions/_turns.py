@@ -35,7 +35,7 @@ MAX_DEPTH: Final = 5
 
 _SAID_KEYS: Final = (
     *("input", "question", "query", "user_input", "human_input", "user_message", "user_query"),
-    *("message", "prompt", "text", "content", "request", "instruction"),
+    *("message", "prompt", "text", "content", "request", "instruction", "utterance", "q", "msg"),
 )
 """Names under which a user's words are given, the most telling first."""
 
@@ -44,6 +44,10 @@ _ANSWERED_KEYS: Final = (
     *("output_text", "generation", "text", "content", "message", "return_values"),
 )
 """Names under which an answer is returned, the most telling first."""
+
+_SAID_ENDINGS: Final = ("_question", "_query", "_message", "_input", "_utterance")
+_ANSWERED_ENDINGS: Final = ("_answer", "_response", "_reply", "_output")
+"""How other names for the same end: `customer_question`, `bot_reply`. One such name counts, not several."""
 
 _ASKED_KEYS: Final = (*_SAID_KEYS, "description", "title")
 """Names under which the value of an interrupt has the question."""
@@ -145,7 +149,7 @@ def _input_of_state(fields: Fields, depth: int) -> str | None:
     if last is not None and last.role == HUMAN:
         return last.words
     # What does not end with the user's words is a history, and they are beside it.
-    if (text := _under(_SAID_KEYS, fields, depth, read_input)) is not None:
+    if (text := _under(_SAID_KEYS, _SAID_ENDINGS, fields, depth, read_input)) is not None:
         return text
     return _only_text(fields, depth, read_input) if spoken is None else _last_said(spoken)
 
@@ -190,7 +194,7 @@ def _output_of_state(fields: Fields, depth: int) -> str | None:
         return last.text if last is not None and is_answer else compact(structured)
     if spoken is not None:
         return _last_answered(spoken)
-    if (text := _under(_ANSWERED_KEYS, fields, depth, read_output)) is not None:
+    if (text := _under(_ANSWERED_KEYS, _ANSWERED_ENDINGS, fields, depth, read_output)) is not None:
         return text
     text = _only_text(fields, depth, read_output)
     return _last_update(fields) if text is None else text
@@ -247,11 +251,14 @@ def _generated(generations: Sequence[Any]) -> str | None:
     return plain(text) if isinstance(text, str) else None
 
 
-def _under(keys: Iterable[str], fields: Fields, depth: int, read: Reader) -> str | None:
+def _under(
+    keys: Iterable[str], endings: tuple[str, ...], fields: Fields, depth: int, read: Reader
+) -> str | None:
     for key in keys:
         if (value := fields.get(key)) is not None and (text := read(value, depth - 1)) is not None:
             return text
-    return None
+    alike = [value for key, value in fields.items() if isinstance(key, str) and key.lower().endswith(endings)]
+    return plain(alike[0]) if len(alike) == 1 and isinstance(alike[0], str) else None
 
 
 def _only_text(fields: Fields, depth: int, read: Reader) -> str | None:
@@ -296,7 +303,7 @@ def _question(value: Any, depth: int) -> str:
         return _request(
             {"description": fields.get("description"), **(fields_of(fields["action_request"]) or {})}
         )
-    text = _under(_ASKED_KEYS, fields, depth, read_input)
+    text = _under(_ASKED_KEYS, _SAID_ENDINGS, fields, depth, read_input)
     return compact(value) if text is None else text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from hypothesis import settings
@@ -15,6 +15,9 @@ from langchain_sessions._executing import executing
 from langchain_sessions._runs import everywhere
 from langchain_sessions.store._open import VARIABLE
 from tests.support.traces import Traces
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 settings.register_profile("suite", deadline=None, derandomize=True)  # timings belong in benchmarks/
 settings.load_profile("suite")
@@ -80,6 +83,14 @@ def instrumented(traces: Traces) -> Iterator[MakeHandler]:
 def _no_store_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that a test runs, in this process or another, finds or fills the user's own store."""
     monkeypatch.setenv(VARIABLE, str(tmp_path_factory.getbasetemp() / "nobodys" / "sessions.db"))
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that is the default store in a test; there is none yet."""
+    path = tmp_path / "sessions.db"
+    monkeypatch.setenv(VARIABLE, str(path))
+    return path
 
 
 @pytest.fixture(autouse=True)

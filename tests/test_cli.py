@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_sessions.store import SQLiteSessionStore
-from langchain_sessions.store._open import default_path
+from langchain_sessions.store import (
+    Span,
+    SQLiteSessionStore,
+    StoreError,
+    StoreMissingError,
+    default_place,
+    open_store,
+)
 from langchain_sessions.view.cli import _MODULES
 from langchain_sessions.view.cli._types import duration_of, moment_of, size_of
 from tests.support.command_line import MAIN, lines, run, run_alone
-from tests.support.turns import NOON, turn
+from tests.support.conversations import NEW_YEAR
+from tests.support.turns import turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that is the default store here; there is none yet."""
-    path = tmp_path / "sessions.db"
-    monkeypatch.setenv("LANGCHAIN_SESSIONS_DB", str(path))
-    return path
+pytestmark = pytest.mark.usefixtures("place")
 
 
 @pytest.fixture
@@ -270,7 +271,7 @@ def test_json_has_the_fields_of_the_dataclasses() -> None:
 
     assert set(listed) == {"items", "next", "previous"}
     [beta] = listed["items"]
-    assert (beta["id"], beta["error_count"], beta["started_ns"]) == ("beta", 1, NOON + 240 * 10**9)
+    assert (beta["id"], beta["error_count"], beta["started_ns"]) == ("beta", 1, NEW_YEAR + 240 * 10**9)
     assert (beta["started"], beta["last_activity"]) == (
         "2026-01-01T00:04:00.000000Z",
         "2026-01-01T00:04:01.000000Z",
@@ -322,6 +323,17 @@ def test_what_is_no_store_is_one_message(place: Path) -> None:
     assert place.read_bytes() == b"x" * 5000
 
 
+def test_a_store_that_is_missing_is_told_from_one_that_is_wrong(place: Path) -> None:
+    """`StoreMissingError` names the file that a store would be; what is no file is another error."""
+    with pytest.raises(StoreMissingError) as caught:
+        open_store(place, create=False)
+    assert caught.value.path == place
+    place.mkdir()
+    with pytest.raises(StoreError, match="is no file") as other:
+        open_store(place, create=False)
+    assert not isinstance(other.value, StoreMissingError)
+
+
 def test_the_default_store_is_in_the_users_data_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,8 +342,8 @@ def test_the_default_store_is_in_the_users_data_folder(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert default_path().is_relative_to(tmp_path)
-    assert str(default_path()) in failed("list")
+    assert str(default_place()).startswith(str(tmp_path))
+    assert str(default_place()) in failed("list")
 
 
 @pytest.mark.usefixtures("store")
@@ -458,6 +470,8 @@ def test_shells_complete_session_ids(place: Path) -> None:
     """Ids of the store that is meant, the latest first; and what --sort takes."""
     assert complete("show", "al") == ["alpha"]
     assert complete("show", "--store", str(place), "") == ["gamma", "beta", "alpha"]
+    assert complete("export", "alpha", "be") == ["beta"]
+    assert complete("tail", "--session", "g") == ["gamma"]
     assert complete("list", "--sort", "la") == ["last_activity", "latency"]
 
 
@@ -565,3 +579,24 @@ def test_a_command_loads_what_it_needs(arguments: str) -> None:
     ran = run_alone(f"import atexit, sys; atexit.register(lambda: {report}); {MAIN}", *arguments.split())
 
     assert (ran.returncode, ran.stderr) == (0, b"[]\n")
+
+
+def test_an_id_that_was_forgotten_is_told(place: Path) -> None:
+    """A store that has traces, but none of a session, says so, and what to do."""
+    store = SQLiteSessionStore(place)
+    store.add(
+        [
+            Span(
+                trace_id="1" * 32,
+                span_id="2" * 16,
+                parent_id=None,
+                name="a",
+                start_ns=1,
+                end_ns=2,
+                attributes={},
+            )
+        ]
+    )
+    store.close()
+
+    assert "No sessions, but 1 trace in which no span names one." in run("list").output

@@ -16,13 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that is the default store here."""
-    path = tmp_path / "sessions.db"
-    monkeypatch.setenv("LANGCHAIN_SESSIONS_DB", str(path))
-    return path
+pytestmark = pytest.mark.usefixtures("place")
 
 
 def test_the_demo_prints_a_table_and_three_transcripts() -> None:

@@ -38,14 +38,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that is the default store here; there is none yet."""
-    path = tmp_path / "sessions.db"
-    monkeypatch.setenv("LANGCHAIN_SESSIONS_DB", str(path))
-    return path
-
-
-@pytest.fixture
 def store(place: Path) -> Iterator[SQLiteSessionStore]:
     """A store of two sessions of two turns."""
     store = SQLiteSessionStore(place)

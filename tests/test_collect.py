@@ -29,6 +29,7 @@ from langchain_sessions.view._collector import collector
 from langchain_sessions.view.cli import cli
 from tests.support.collecting import collecting
 from tests.support.turns import turn
+from tests.support.web import assert_prompt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
@@ -255,7 +256,14 @@ def test_web_pages_cannot_send(here: Here, headers: dict[str, str], status: int)
 
 @pytest.mark.parametrize(
     ("given", "status"),
-    [("Bearer secret", 200), ("Bearer secreT", 401), ("secret", 401), ("", 401), (None, 401)],
+    [
+        ("Bearer secret", 200),
+        ("bearer secret", 200),
+        ("Bearer secreT", 401),
+        ("secret", 401),
+        ("", 401),
+        (None, 401),
+    ],
 )
 def test_a_token_is_asked_for(tmp_path: Path, given: str | None, status: int) -> None:
     """Who listens to other machines takes spans only with the token, by whatever name it is called."""
@@ -329,6 +337,12 @@ def test_a_process_receives(running: Collector) -> None:
             assert client.post(running.endpoint, content=in_json(turn("http", number))).status_code == 200
             assert spans_in(running.store) >= 3 * number
     assert "\n127.0.0.1" not in running.said
+
+
+def test_answers_are_sent_at_once(running: Collector) -> None:
+    """Nothing waits for the acknowledgement of a packet: a client's next request comes after the answer."""
+    with httpx.Client(headers={"content-type": JSON}, trust_env=False) as client:
+        assert_prompt(lambda: client.post(running.endpoint, content=b"{}"))
 
 
 def test_many_send_at_once(running: Collector) -> None:
@@ -450,16 +464,19 @@ def test_a_terminal_shows_the_counts(tmp_path: Path) -> None:
         assert what in shown
 
     with subprocess.Popen(command, env=environment, stderr=slave, stdout=subprocess.PIPE) as process:
-        os.close(slave)
-        assert process.stdout
-        endpoint = process.stdout.readline().decode().strip().partition("=")[2]
-        until(b"0 new spans of 0 sessions")
-        strange: Any = {"session.id": ["a", "list"]}
-        body = in_json([*turn("abc"), *turn("other", 2), *turn("", 3, attributes=strange)[:1]])
-        assert httpx.post(endpoint, content=body, headers={"content-type": JSON}).status_code == 200
-        until(b"7 new spans of 3 sessions")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        try:
+            os.close(slave)
+            assert process.stdout
+            endpoint = process.stdout.readline().decode().strip().partition("=")[2]
+            until(b"0 new spans of 0 sessions")
+            strange: Any = {"session.id": ["a", "list"]}
+            body = in_json([*turn("abc"), *turn("other", 2), *turn("", 3, attributes=strange)[:1]])
+            assert httpx.post(endpoint, content=body, headers={"content-type": JSON}).status_code == 200
+            until(b"7 new spans of 3 sessions")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
     os.close(master)
 
 

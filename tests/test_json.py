@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from langchain_sessions.store import DayStats, Fragment, Page, SearchHit, Span, SpanEvent, ToolUse
+from langchain_sessions.store import Fragment, Page, SearchHit, Span, SpanEvent, ToolUse
 from langchain_sessions.view._json import to_plain
-from tests.support.conversations import BUSY, NEW_YEAR, session_of
+from tests.support.conversations import BUSY, DAY, NEW_YEAR, session_of
 
 
 def test_a_dataclass_is_an_object_of_its_fields() -> None:
@@ -41,17 +41,7 @@ def test_a_page_is_an_object_too() -> None:
 
 def test_durations_have_no_second_form() -> None:
     """Only points in time become texts; a day is a date."""
-    day = DayStats(
-        day=date(2026, 1, 1),
-        sessions=1,
-        turns=1,
-        errors=0,
-        prompt_tokens=0,
-        completion_tokens=0,
-        p50_turn_ns=1,
-        p95_turn_ns=2,
-    )
-    plain: Any = to_plain(day)
+    plain: Any = to_plain(DAY)
 
     assert plain["day"] == "2026-01-01"
     assert [key for key in plain if "turn" in key] == ["turns", "p50_turn_ns", "p95_turn_ns"]

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from langchain_sessions.store import (
-    DayStats,
     Fragment,
     Page,
     SearchHit,
     Session,
-    SessionStats,
     SessionSummary,
     ToolUse,
 )
 from langchain_sessions.view import notebook
-from tests.support.conversations import BUSY, NEW_YEAR, QUIET, hostile_turn, session_of
+from tests.support.conversations import BUSY, DAY, NEW_YEAR, QUIET, STATS, hostile_turn, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,30 +41,6 @@ aria-label class cx cy d dir fill fill-opacity font-size height r role stroke st
 text-anchor title viewbox width x y
 """
 
-DAY: Final = DayStats(
-    day=date(2026, 1, 1),
-    sessions=2,
-    turns=8,
-    errors=2,
-    prompt_tokens=10,
-    completion_tokens=5,
-    p50_turn_ns=10**9,
-    p95_turn_ns=2 * 10**9,
-)
-STATS: Final = SessionStats(
-    sessions=3,
-    users=1,
-    turns=10,
-    spans=1234,
-    errors=2,
-    prompt_tokens=20_000,
-    completion_tokens=10,
-    cost=0.0123,
-    p50_turn_ns=10**9,
-    p95_turn_ns=2 * 10**9,
-    projects=(("shop", 2), ("support", 1)),
-    days=(DAY, replace(DAY, day=date(2026, 1, 3), turns=2, errors=0)),
-)
 HIT: Final = SearchHit(
     turn=replace(QUIET, user="ada"),
     role="user",
@@ -188,7 +162,7 @@ def test_stats_are_numbers_and_a_picture() -> None:
     page = read(STATS._repr_html_())
 
     assert page.text == (
-        "3 sessions 1 users 10 turns 2 (20.0%) failed turns 20.0k / 10 tokens in / out $0.012 cost 1.0 s "
+        "3 sessions 1 users 10 turns 2 (20 %) failed turns 20.0k / 10 tokens in / out $0.012 cost 1.0 s "
         "median turn 2.0 s 95 % within turns a day 8 0 how long a turn took: median and 95 % 2.0 s 0 "
         "2026-01-01: 8 turns in 2 sessions, 2 errors, 1.0 s (median), 2.0 s (95 %) "
         "2026-01-03: 2 turns in 2 sessions, 0 errors, 1.0 s (median), 2.0 s (95 %) "

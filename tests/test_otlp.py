@@ -23,7 +23,8 @@ from langchain_sessions.store._otlp import (
     spans_from_request,
     to_json,
 )
-from tests.support.turns import NOON, turn
+from tests.support.conversations import NEW_YEAR
+from tests.support.turns import turn
 
 if TYPE_CHECKING:
     from langchain_sessions.store import Span
@@ -324,12 +325,12 @@ def test_a_span_of_another_language_in_binary() -> None:
     """Bytes, a time beyond the year 2262, and a kind of tomorrow."""
     request = ExportTraceServiceRequest()
     span = OTLPSpan(
-        trace_id=b"a" * 16, span_id=b"b" * 8, start_time_unix_nano=NOON, end_time_unix_nano=2**64 - 1
+        trace_id=b"a" * 16, span_id=b"b" * 8, start_time_unix_nano=NEW_YEAR, end_time_unix_nano=2**64 - 1
     )
     span.attributes.append(KeyValue(key="b", value=AnyValue(bytes_value=b"\x00\xff")))
     request.resource_spans.add().scope_spans.add().spans.append(span)
     [read_span] = spans_from_request(decode(request.SerializeToString(), PROTOBUF))
-    assert (read_span.start_ns, read_span.end_ns) == (NOON, 2**63 - 1)
+    assert (read_span.start_ns, read_span.end_ns) == (NEW_YEAR, 2**63 - 1)
     assert read_span.attributes == {"b": "AP8="}
     assert (read_span.kind, read_span.status, read_span.parent_id) == ("INTERNAL", "UNSET", None)
 

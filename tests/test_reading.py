@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.util.types import AttributeValue
 
+JSON = "application/json"
 LLM = OpenInferenceSpanKindValues.LLM
 TOOL = OpenInferenceSpanKindValues.TOOL
 
@@ -52,14 +53,15 @@ class Recorder:
         end: int,
         *,
         parent: Span | None = None,
-        kind: OpenInferenceSpanKindValues = OpenInferenceSpanKindValues.CHAIN,
+        kind: OpenInferenceSpanKindValues | None = OpenInferenceSpanKindValues.CHAIN,
         name: str = "step",
         error: str | None = None,
         **attributes: AttributeValue,
     ) -> Span:
         context = set_span_in_context(parent) if parent else None
         span = self.tracer.start_span(name, context=context, start_time=start)
-        span.set_attribute(SpanAttributes.OPENINFERENCE_SPAN_KIND, kind.value)
+        if kind is not None:
+            span.set_attribute(SpanAttributes.OPENINFERENCE_SPAN_KIND, kind.value)
         span.set_attributes({_KEYS[key]: value for key, value in attributes.items()})
         if error is not None:
             span.set_status(Status(StatusCode.ERROR, error))
@@ -74,7 +76,9 @@ _KEYS = {
     "session": SpanAttributes.SESSION_ID,
     "user": SpanAttributes.USER_ID,
     "input": SpanAttributes.INPUT_VALUE,
+    "input_type": SpanAttributes.INPUT_MIME_TYPE,
     "output": SpanAttributes.OUTPUT_VALUE,
+    "output_type": SpanAttributes.OUTPUT_MIME_TYPE,
     "tool": SpanAttributes.TOOL_NAME,
     "prompt_tokens": SpanAttributes.LLM_TOKEN_COUNT_PROMPT,
     "completion_tokens": SpanAttributes.LLM_TOKEN_COUNT_COMPLETION,
@@ -113,8 +117,9 @@ def recorder() -> Recorder:
 
 
 def test_a_turn_is_read_from_its_model_calls_and_tools(recorder: Recorder) -> None:
-    """The question is the first call's last user message, the answer the last call's; tools lie between."""
-    root = recorder.span(100, 900, session="abc", user="ada", input="{state}", output="{state}")
+    """Where the root's JSON was cut off, the first call's last user message is the question, and so on."""
+    cut = {"input": '{"messages": [', "input_type": JSON, "output": '{"messages": [', "output_type": JSON}
+    root = recorder.span(100, 900, session="abc", user="ada", **cut)
     question = [("user", "earlier"), ("assistant", "yes?"), ("user", "what is 6 * 7?")]
     model_call(recorder, 200, 300, root, [("system", "be brief"), *question], "")
     result = json.dumps({"type": "tool", "data": {"content": "42", "status": "success"}})
@@ -203,9 +208,9 @@ def test_a_span_belongs_to_the_session_that_it_names(recorder: Recorder) -> None
 
 def test_the_span_above_one_session_is_part_of_it(recorder: Recorder) -> None:
     """A span that no session encloses, a web server's say, belongs to the only one in its trace."""
-    root = recorder.span(0, 9)
+    root = recorder.span(0, 9, kind=None)
     recorder.span(1, 8, parent=root, session=" abc ", user="ada", input="hi")
-    recorder.span(8, 9, parent=root)
+    recorder.span(8, 9, parent=root, kind=None)
 
     assert sessions(recorder) == [("abc", "ada", 3, "hi")]
 

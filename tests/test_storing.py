@@ -170,8 +170,9 @@ def test_a_provider_that_is_set_later_is_used_from_then_on(path: Path) -> None:
     """The handler's own provider stands aside, and the store goes on getting everything."""
     said = application(
         path,
-        'handler = SessionCallbackHandler(store=place); ask("one", handler); exporter = application_provider()\n'
-        'ask("two", handler); print([span.name for span in exporter.get_finished_spans()])',
+        'handler = SessionCallbackHandler(store=place); ask("one", handler)\n'
+        'exporter = application_provider(); ask("two", handler)\n'
+        "print([span.name for span in exporter.get_finished_spans()])",
     )
 
     assert said == "['mine', 'answer']"
@@ -224,6 +225,57 @@ ask("parent again", handler)
         "parent",
         "parent again",
     ]
+
+
+def test_processes_of_multiprocessing_store_when_they_end(path: Path) -> None:
+    """They end without `atexit`; a handler may have been made before they were forked, or in them."""
+    application(
+        path,
+        """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+context = multiprocessing.get_context("fork")
+handler = SessionCallbackHandler(store=place)
+ask("parent", handler)
+child = context.Process(target=ask, args=("child", handler))
+child.start()
+child.join()
+
+def work(number):
+    ask(f"worker {number}", SessionCallbackHandler(store=place))
+
+with ProcessPoolExecutor(2, mp_context=context) as pool:
+    list(pool.map(work, range(2)))
+""",
+    )
+
+    assert sorted(turn[0] for turn in turns(path)) == ["child", "parent", "worker 0", "worker 1"]
+
+
+def test_true_is_the_default_place(path: Path) -> None:
+    """Where the command line looks if it is told nothing."""
+    application(path, 'ask("hi", SessionCallbackHandler(store=True))', LANGCHAIN_SESSIONS_DB=str(path))
+
+    assert turns(path) == [("hi", "HI", 1)]
+
+
+def test_a_long_history_keeps_its_messages_and_the_log_quiet(path: Path) -> None:
+    """A provider of our own has room for more attributes than OpenTelemetry's 128."""
+    application(
+        path,
+        """
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import HumanMessage
+messages = [HumanMessage(f"message {number}") for number in range(300)]
+config = {"callbacks": [SessionCallbackHandler(store=place)], "metadata": {"session_id": "abc"}}
+FakeListChatModel(responses=["fine"]).invoke(messages, config)
+""",
+    )
+
+    store = open_store(path)
+    [span] = store.spans("abc", store.session("abc").turns[0].trace_id)
+    assert span.attributes["llm.input_messages.0.message.content"] == "message 0"
+    store.close()
 
 
 def test_the_environment_decides_how_spans_are_batched(path: Path) -> None:

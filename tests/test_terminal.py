@@ -4,13 +4,13 @@ import io
 import re
 import unicodedata
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
-from langchain_sessions.store import DayStats, Fragment, SearchHit, SessionStats, Span, ToolUse
+from langchain_sessions.store import Fragment, SearchHit, SessionStats, ToolUse
 from langchain_sessions.view._plain import ago, compact, money, size
 from langchain_sessions.view.terminal import (
     search_hit,
@@ -20,37 +20,23 @@ from langchain_sessions.view.terminal import (
     transcript,
     turn_line,
 )
-from tests.support.conversations import BUSY, MINUTE, NEW_YEAR, QUIET, hostile_turn, session_of
+from tests.support.conversations import (
+    BUSY,
+    DAY,
+    MINUTE,
+    NEW_YEAR,
+    QUIET,
+    STATS,
+    hostile_turn,
+    session_of,
+    span,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 HOSTILE = "[red]x[/red]\x1b[31m\x1b]0;title\x07\r\u202e\u009b2J[link=http://a]\udc80"
 HARMLESS = r"[red]x[/red]\x1b[31m\x1b]0;title\x07 \u202e\x9b2J[link=http://a]\udc80"
-DAY = DayStats(
-    day=date(2026, 1, 1),
-    sessions=2,
-    turns=8,
-    errors=2,
-    prompt_tokens=10,
-    completion_tokens=5,
-    p50_turn_ns=10**9,
-    p95_turn_ns=2 * 10**9,
-)
-STATS = SessionStats(
-    sessions=3,
-    users=1,
-    turns=10,
-    spans=1234,
-    errors=2,
-    prompt_tokens=20,
-    completion_tokens=10,
-    cost=0.0123,
-    p50_turn_ns=10**9,
-    p95_turn_ns=2 * 10**9,
-    projects=(("shop", 2), ("support", 1)),
-    days=(DAY, replace(DAY, day=date(2026, 1, 3), turns=2, errors=0)),
-)
 
 
 def printed(*what: RenderableType, width: int = 80, terminal: bool = False, encoding: str = "utf-8") -> str:
@@ -277,30 +263,16 @@ def test_errors_are_red() -> None:
     assert "\x1b[1;31merror    \x1b[0m" in shown
 
 
-def span(number: int, parent: int | None, name: str = "step", **more: object) -> Span:
-    """Make a span that takes as many seconds as its number."""
-    fields: dict[str, object] = {
-        "trace_id": "1" * 32,
-        "span_id": f"{number:016x}",
-        "parent_id": None if parent is None else f"{parent:016x}",
-        "name": name,
-        "start_ns": 0,
-        "end_ns": number * 10**9,
-        "attributes": {},
-    }
-    return Span(**{**fields, **more})  # type: ignore[arg-type]
-
-
 def test_spans_are_a_tree() -> None:
     """Each span is under its parent, with its kind, its time and the first line of its error."""
     kind = {"attributes": {"openinference.span.kind": "TOOL"}}
     failed = {"status": "ERROR", "status_message": "ValueError('no')Traceback (most recent call last):\n..."}
     spans = [
-        span(1, None, "root"),
-        span(2, 1, "a"),
-        span(4, 2, "tool", **kind, **failed),
-        span(3, 1, "b", status="ERROR"),
-        span(5, 99, ""),
+        span(1, name="root"),
+        span(2, 1, name="a"),
+        span(4, 2, name="tool", **kind, **failed),
+        span(3, 1, name="b", status="ERROR"),
+        span(5, 99, name=""),
     ]
 
     assert lines(printed(span_tree(spans))) == [
@@ -341,8 +313,8 @@ def test_stats_are_sums_and_a_chart() -> None:
 
     assert shown[:5] == [
         "3 sessions · 1 user · 10 turns · 1,234 spans",
-        "20 tokens in, 10 out · $0.012",
-        "2 errors, 20.0% of the turns",
+        "20,000 tokens in, 10 out · $0.012",
+        "2 errors, 20 % of the turns",
         "a turn took 1.0 s (median), 2.0 s (p95)",
         "projects: shop 2, support 1",
     ]
@@ -410,7 +382,7 @@ def test_texts_are_shown_and_never_obeyed() -> None:
     turn = hostile_turn(HOSTILE)
     session = session_of(turn, session_id=HOSTILE, user=HOSTILE, project=HOSTILE)
     hit = SearchHit(turn=turn, role="user", excerpt=(Fragment(HOSTILE, is_match=True),))
-    bad = span(1, None, HOSTILE, attributes={"openinference.span.kind": HOSTILE}, status="ERROR")
+    bad = span(1, name=HOSTILE, attributes={"openinference.span.kind": HOSTILE}, status="ERROR")
     shown = printed(
         sessions_table([session, session_of(QUIET)]),
         search_hit(hit),

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_sessions.store import SessionFilter, Span, SQLiteSessionStore, StoreError
+from langchain_sessions.store import SessionFilter, SQLiteSessionStore, StoreError
+from langchain_sessions.view._plain import share
 from langchain_sessions.view.web import _charts, _query, _stats, _tree
+from tests.support.conversations import span
 from tests.support.sample_sessions import (
     DAY,
     END,
@@ -31,19 +33,6 @@ def store(tmp_path: Path) -> Iterator[SQLiteSessionStore]:
     store.close()
 
 
-def span(number: int, parent: int | None, start: int = 0, end: int = 10) -> Span:
-    """Make a span that has a place in a tree, and nothing else."""
-    return Span(
-        trace_id="0" * 32,
-        span_id=f"{number:016x}",
-        parent_id=None if parent is None else f"{parent:016x}",
-        name=str(number),
-        start_ns=start,
-        end_ns=end,
-        attributes={},
-    )
-
-
 def test_a_tree_shows_every_span_once() -> None:
     """Deep chains, circles, orphans and equal times: each span has one row, and none is lost."""
     deep = [span(it, it - 1 if it else None) for it in range(2_000)]
@@ -51,7 +40,7 @@ def test_a_tree_shows_every_span_once() -> None:
     circle = [span(1, 2), span(2, 1), span(3, 99), span(4, 3)]
     assert sorted(row.span.name for row in _tree.rows(circle)) == ["1", "2", "3", "4"]
     assert _tree.rows([]) == []
-    [odd] = _tree.rows([span(1, None, start=5, end=1)])
+    [odd] = _tree.rows([span(1, start_ns=5, end_ns=1)])
     assert 0 < odd.width <= 1_000
 
 
@@ -139,8 +128,8 @@ def test_pictures_have_their_numbers(store: SQLiteSessionStore) -> None:
     assert "1 of 1 turn failed" in tiles[4].picture
     nothing = _charts.tiles(store.stats(SessionFilter(project="none")), day, day)
     assert [tile.value for tile in nothing] == ["0", "0", "none", "0", "0"]
-    assert [_charts.share(part, 1_000) for part in (0, 1, 50, 500)] == ["0 %", "0.1 %", "5.0 %", "50 %"]
-    assert _charts.share(1, 10**6) == "<0.1 %"
+    assert [share(part, 1_000) for part in (0, 1, 50, 500)] == ["0 %", "0.1 %", "5.0 %", "50 %"]
+    assert share(1, 10**6) == "<0.1 %"
 
 
 def test_days_are_drawn_from_the_first_to_the_last(store: SQLiteSessionStore) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from langchain_sessions.store import open_store
 from tests.support.otlp_receiver import otlp_receiver
 
 APPLICATION = """
@@ -180,3 +181,14 @@ register(endpoint="{receiver.endpoint}", auto_instrument=True, batch=False, verb
         for span in received
     ]
     assert seen(spans) == EXPECTED
+
+
+def test_a_variable_stores_conversations(place: Path) -> None:
+    """OpenTelemetry finds the exporter by its name, and the exporter the default store."""
+    run(APPLICATION + CALL, str(LAUNCHER), OTEL_TRACES_EXPORTER="langchain_sessions")
+
+    store = open_store(place)
+    assert [(turn.input, turn.output, turn.span_count) for turn in store.session("abc").turns] == [
+        ("hi", "fine", 3)
+    ]
+    store.close()

@@ -18,12 +18,13 @@ from langchain_sessions.store._model import (
     ToolUse,
     Turn,
 )
-from langchain_sessions.store._open import open_store
+from langchain_sessions.store._open import default_place, open_store
 from langchain_sessions.store._protocol import (
     AmbiguousSessionError,
     SessionNotFoundError,
     SessionStore,
     StoreError,
+    StoreMissingError,
     StoreUnavailableError,
     WritableSessionStore,
 )
@@ -50,10 +51,12 @@ __all__ = [
     "SpanEvent",
     "SpanLink",
     "StoreError",
+    "StoreMissingError",
     "StoreUnavailableError",
     "ToolUse",
     "Turn",
     "WritableSessionStore",
+    "default_place",
     "open_store",
     "sessions_from_spans",
 ]

@@ -17,6 +17,9 @@ _SERVICE_NAME: Final = "service.name"
 _UNKNOWN_SERVICE: Final = "unknown_service"
 """How OpenTelemetry names a service that has no name; it says nothing."""
 
+_LEFT: Final = "GeneratorExit("
+"""The error of a stream that its consumer has left: a person who pressed Stop is no failure."""
+
 _NUMBERS: Final = (int, float)
 
 
@@ -34,6 +37,7 @@ class Facts(NamedTuple):
         start_ns: When it began.
         end_ns: When it ended.
         error: One line about its error, or None.
+        awaits_parent: Whether its parent, a span of the same process, is still to come if it is not there.
         prompt_tokens: Tokens sent, if it is a model call.
         completion_tokens: Tokens received, likewise.
         cost: What it cost, likewise, or None.
@@ -49,6 +53,7 @@ class Facts(NamedTuple):
     start_ns: int
     end_ns: int
     error: str | None
+    awaits_parent: bool
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
@@ -63,6 +68,9 @@ def facts_of(span: Span, key: int, project: str) -> Facts:
         project: `project_of` its resource.
     """
     attributes = span.attributes
+    error = headline(span.status_message) if span.status == "ERROR" else None
+    if error is not None and error.startswith(_LEFT):
+        error = None
     kind = attributes.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
     kind = kind if isinstance(kind, str) else ""
     prompt_tokens = completion_tokens = 0
@@ -81,7 +89,8 @@ def facts_of(span: Span, key: int, project: str) -> Facts:
         kind,
         span.start_ns,
         span.end_ns,
-        headline(span.status_message) if span.status == "ERROR" else None,
+        error,
+        span.parent_id is not None and span.parent_is_remote is False,
         prompt_tokens,
         completion_tokens,
         cost,

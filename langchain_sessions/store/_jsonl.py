@@ -50,12 +50,12 @@ def spans_line(spans: Iterable[Span]) -> str:
     return to_json(request_from_spans(spans))
 
 
-def spans_from_line(line: bytes, refused: list[str]) -> list[Span] | None:
+def spans_from_line(line: bytes, rejected: list[str]) -> list[Span] | None:
     """Read a line of spans.
 
     Args:
         line: The line.
-        refused: Where to add why a span is not among the result.
+        rejected: Where to add why a span is not among the result.
 
     Returns:
         Its spans; None if the line has something else that a Collector writes (logs, metrics).
@@ -70,7 +70,7 @@ def spans_from_line(line: bytes, refused: list[str]) -> list[Span] | None:
     values = load(line.removeprefix(_BOM))
     keys = set(cast("dict[str, object]", values)) if isinstance(values, dict) else set[str]()
     if keys & _SPANS:
-        return spans_from_request(request_from_json(cast("object", values)), refused)
+        return spans_from_request(request_from_json(cast("object", values)), rejected)
     if keys & _OTHERS:
         return None
     if keys >= {"id", "project", "turns"}:

@@ -4,9 +4,10 @@ The rule, in full:
 
 * A span that names a session belongs to it, and to no other.
 * A span that names none belongs to the session of its nearest ancestor that does.
-* What is left (a web server's span above the run, say) belongs to the trace's session if the trace has
-  exactly one, else to none: the span above several conversations belongs to none of them. Nor does it when
-  all but one of these were deleted: a trace that was divided once stays so.
+* What is left of other libraries (a web server's span above the run, say) belongs to the trace's session if
+  the trace has exactly one. Not when all others were deleted: a trace that was divided once stays so.
+* Everything else belongs to none: a run above several conversations, or beside one, that names no session has
+  words that may be another's.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Part(NamedTuple):
         speakers: The outermost spans of OpenInference, by start: what they took and gave is the turn.
         models: The model calls, by start, without those inside another one.
         counted: The model calls whose tokens count.
+        is_complete: Whether no head waits for a span around it.
     """
 
     session_id: str
@@ -43,6 +45,7 @@ class Part(NamedTuple):
     speakers: Sequence[Facts]
     models: Sequence[Facts]
     counted: Sequence[Facts]
+    is_complete: bool
 
     @property
     def project(self) -> str:
@@ -90,22 +93,27 @@ def parts(trace: Iterable[Facts], *, is_divided: bool = False) -> list[Part]:
     if not sessions:
         return []
     by_id = {span.span_id: span for span in spans}
-    if len(sessions) == 1 and not is_divided:
-        return [_part(sessions.pop() or "", spans, by_id)]
+    only = sessions.pop() if len(sessions) == 1 and not is_divided else None
+    if only is not None and all(span.session_id is not None for span in spans):
+        return [_part(only, spans, by_id, by_id)]
     belongs: dict[str, str | None] = {}
     members: dict[str, list[Facts]] = {}
     for span in spans:
-        if (session := _resolve(span, by_id, belongs)) is not None:
+        session = _resolve(span, by_id, belongs) or (only if span.kind == "" else None)
+        if session is not None:
             members.setdefault(session, []).append(span)
-    return [_part(session, found, {it.span_id: it for it in found}) for session, found in members.items()]
+    return [
+        _part(session, found, {it.span_id: it for it in found}, by_id) for session, found in members.items()
+    ]
 
 
-def _part(session_id: str, members: Sequence[Facts], by_id: _ById) -> Part:
+def _part(session_id: str, members: Sequence[Facts], by_id: _ById, trace: _ById) -> Part:
     heads = _outermost(members, by_id, lambda span: span.session_id is not None)
     speakers = _outermost(members, by_id, lambda span: span.kind != "")
     models = _outermost(members, by_id, lambda span: span.kind == LLM)
     counted = _outermost(members, by_id, _counts)
-    return Part(session_id, members, heads, speakers, models, counted)
+    is_complete = not any(it.awaits_parent and it.parent_id not in trace for it in heads)
+    return Part(session_id, members, heads, speakers, models, counted, is_complete)
 
 
 def _counts(span: Facts) -> bool:

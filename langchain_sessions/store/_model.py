@@ -22,7 +22,7 @@ Status: TypeAlias = Literal["UNSET", "OK", "ERROR"]
 Sort: TypeAlias = Literal["last_activity", "turns", "tokens", "latency", "errors"]
 """What sessions may be sorted by, the largest first. Latency is that of the median turn."""
 
-Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Span:
         scope: The name of the instrumentation that made it.
         scope_version: Its version.
         trace_state: The W3C trace state.
+        parent_is_remote: Whether the parent is a span of another process; None where that is not known.
     """
 
     trace_id: str
@@ -82,6 +83,7 @@ class Span:
     scope: str = ""
     scope_version: str = ""
     trace_state: str = ""
+    parent_is_remote: bool | None = None
 
     @property
     def duration_ns(self) -> int:
@@ -127,6 +129,9 @@ class Turn:
         error: One line about why the turn failed, or None. A failed tool from which the turn
             recovered is not a failed turn.
         span_count: How many spans of the trace belong to the turn.
+        is_complete: False while the span around those that are there is missing, though it is of the same
+            process: the turn is still going on, or its process ended before it did. Its texts are then those
+            of a step.
     """
 
     trace_id: str
@@ -143,6 +148,7 @@ class Turn:
     duration_ns: int
     error: str | None = None
     span_count: int
+    is_complete: bool = True
 
     @property
     def started(self) -> datetime:
@@ -323,6 +329,8 @@ class SessionStats:
         cost: What model calls cost, or None when no span says so.
         p50_turn_ns: The median of how long turns took, or None when there are no turns.
         p95_turn_ns: The time that 95 % of them did not exceed, likewise.
+        traces_without_session: How many traces there are, in the whole store, in which no span names a
+            session.
         projects: The projects and how many sessions each has, the largest first.
         days: The days with a turn, by date.
     """
@@ -337,6 +345,7 @@ class SessionStats:
     cost: float | None
     p50_turn_ns: int | None
     p95_turn_ns: int | None
+    traces_without_session: int = 0
     projects: tuple[tuple[str, int], ...]
     days: tuple[DayStats, ...]
 
@@ -347,7 +356,7 @@ class SessionStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Sequence[Item], Generic[Item]):
+class Page(Sequence[Item_co], Generic[Item_co]):
     """A part of a longer list.
 
     Attributes:
@@ -356,7 +365,7 @@ class Page(Sequence[Item], Generic[Item]):
         previous: Pass it as `before` to get the page before, where that is possible; else None.
     """
 
-    items: tuple[Item, ...]
+    items: tuple[Item_co, ...]
     next: str | None = None
     previous: str | None = None
 
@@ -364,12 +373,12 @@ class Page(Sequence[Item], Generic[Item]):
         return len(self.items)
 
     @overload
-    def __getitem__(self, index: int) -> Item: ...
+    def __getitem__(self, index: int) -> Item_co: ...
 
     @overload
-    def __getitem__(self, index: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, index: slice) -> tuple[Item_co, ...]: ...
 
-    def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
+    def __getitem__(self, index: int | slice) -> Item_co | tuple[Item_co, ...]:
         return self.items[index]
 
     def _repr_html_(self) -> str | None:
@@ -384,7 +393,7 @@ class SessionFilter:
 
     Attributes:
         project: Of this project.
-        user: Of this user.
+        user: With a turn of this user. A search, and statistics, then look at that user's turns alone.
         since: Active at or after this time.
         until: Begun before this time.
         has_errors: With at least one failed turn.
@@ -392,7 +401,8 @@ class SessionFilter:
         text: With a turn in which this text is found, as by `SessionStore.search`.
 
     Raises:
-        ValueError: If a time has no time zone.
+        TypeError: If a time is no datetime.
+        ValueError: If it has no time zone.
     """
 
     project: str | None = None
@@ -405,7 +415,10 @@ class SessionFilter:
 
     def __post_init__(self) -> None:
         for name in ("since", "until"):
-            time: datetime | None = getattr(self, name)
+            time: object = getattr(self, name)
+            if time is not None and not isinstance(time, datetime):
+                msg = f"{name} must be a datetime, not {time!r}"
+                raise TypeError(msg)
             if time is not None and time.tzinfo is None:
                 msg = f"{name} must have a time zone, such as datetime.now(timezone.utc)"
                 raise ValueError(msg)

@@ -29,10 +29,11 @@ def open_store(place: str | os.PathLike[str] | None = None, *, create: bool = Tr
         create: Whether a file may be made where there is none.
 
     Raises:
-        StoreError: If there is no such store, or it cannot be opened.
+        StoreMissingError: If there is no such file, and none may be made.
+        StoreError: If it cannot be opened, or nothing says where it is.
     """
     if place is None:
-        place = os.environ.get(VARIABLE) or default_path()
+        place = default_place()
     if isinstance(place, str) and "://" in place:
         return SQLiteSessionStore(_path_of(place), create=create)
     if os.fspath(place) in {"", ":memory:"}:
@@ -41,12 +42,14 @@ def open_store(place: str | os.PathLike[str] | None = None, *, create: bool = Tr
     return SQLiteSessionStore(place, create=create)
 
 
-def default_path() -> Path:
-    """Return where the store is if nobody says where.
+def default_place() -> str | Path:
+    """Return where the store is if nobody says where: see `open_store`.
 
     Raises:
         StoreError: If the extra `view`, which knows the user's folders, is not installed.
     """
+    if named := os.environ.get(VARIABLE):
+        return named
     try:
         from platformdirs import user_data_path
     except ModuleNotFoundError:

@@ -49,4 +49,5 @@ def span_of(span: ReadableSpan) -> Span | None:
         scope="" if scope is None else scope.name,
         scope_version=(scope.version or "") if scope is not None else "",
         trace_state=context.trace_state.to_header() if context.trace_state else "",
+        parent_is_remote=None if parent is None else parent.is_remote,
     )

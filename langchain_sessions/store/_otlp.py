@@ -1,8 +1,8 @@
 """Between OTLP, in which OpenTelemetry sends spans whatever the language, and the spans of a store.
 
 What a span of a store has no place for is not kept: counts of what was dropped, addresses of schemas,
-attributes of an instrumentation, flags. Bytes become base64, as the store keeps them; an integer of more than
-64 bits becomes its digits, since OTLP has none.
+attributes of an instrumentation, flags but the one for a parent of another process. Bytes become base64, as
+the store keeps them; an integer of more than 64 bits becomes its digits, since OTLP has none.
 """
 
 from __future__ import annotations
@@ -105,12 +105,12 @@ def request_from_json(values: object) -> ExportTraceServiceRequest:
     return request
 
 
-def spans_from_request(request: ExportTraceServiceRequest, refused: list[str] | None = None) -> list[Span]:
+def spans_from_request(request: ExportTraceServiceRequest, rejected: list[str] | None = None) -> list[Span]:
     """Take the spans out of a request.
 
     Args:
         request: What was received.
-        refused: Where to add, for each span whose ids are none, why it is not among the result.
+        rejected: Where to add, for each span whose ids are none, why it is not among the result.
     """
     spans: list[Span] = []
     for resource_spans in request.resource_spans:
@@ -123,8 +123,8 @@ def spans_from_request(request: ExportTraceServiceRequest, refused: list[str] | 
                 why_not = _why_not(span)
                 if not why_not:
                     spans.append(_span(span, resource, scope.name, scope.version))
-                elif refused is not None:
-                    refused.append(why_not)
+                elif rejected is not None:
+                    rejected.append(why_not)
     return spans
 
 
@@ -176,6 +176,7 @@ def _span(span: OTLPSpan, resource: Attributes, scope: str, scope_version: str) 
         scope=scope,
         scope_version=scope_version,
         trace_state=span.trace_state,
+        parent_is_remote=bool(span.flags & _IS_REMOTE) if span.flags & _SAYS_REMOTE else None,
     )
 
 
@@ -197,6 +198,10 @@ def _value(value: AnyValue) -> Value:
         return cast("bool | int | float", getattr(value, kind))
     return None  # nothing, or what a later version of OTLP has
 
+
+_SAYS_REMOTE: Final = 0x100
+_IS_REMOTE: Final = 0x200
+"""Bits of a span's flags: whether it says if its parent is of another process, and whether that is so."""
 
 _NUMBERS: Final = {"bool_value", "int_value", "double_value"}
 
@@ -224,6 +229,8 @@ def _otlp_span(span: Span) -> OTLPSpan:
         end_time_unix_nano=_time(span.end_ns),
         attributes=_pairs(span.attributes),
     )
+    if span.parent_is_remote is not None:
+        made.flags = _SAYS_REMOTE | (_IS_REMOTE if span.parent_is_remote else 0)
     for event in span.events:
         made.events.add(
             name=text(event.name), time_unix_nano=_time(event.time_ns), attributes=_pairs(event.attributes)

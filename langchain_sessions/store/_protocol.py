@@ -1,6 +1,7 @@
 """What a place for sessions can do, whatever it is, and what may go wrong there.
 
 StoreError                  a store cannot be opened, read or written
+├── StoreMissingError       there is none at this place
 ├── StoreUnavailableError   not now: it is locked, or the disk is full
 ├── SessionNotFoundError    it has no such session
 └── AmbiguousSessionError   several projects have one of that id
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import timedelta
+    from pathlib import Path
 
     from langchain_sessions.store._model import (
         Neighbours,
@@ -31,6 +33,18 @@ if TYPE_CHECKING:
 
 class StoreError(Exception):
     """A store cannot be opened, read or written; the text says what to do."""
+
+
+class StoreMissingError(StoreError):
+    """There is no store at this place, and none was to be made.
+
+    Attributes:
+        path: The file that it would be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"there is no session store at {path}")
 
 
 class StoreUnavailableError(StoreError):

@@ -66,4 +66,5 @@ def _turn(part: Part, trace: Sequence[Span]) -> Turn:
         duration_ns=max(0, part.ended_ns - part.started_ns),
         error=part.error,
         span_count=len(part.members),
+        is_complete=part.is_complete,
     )

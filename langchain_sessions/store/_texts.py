@@ -48,14 +48,18 @@ def attribute(attributes: Attributes, key: str) -> str:
 
 
 def said(attributes: Attributes) -> str | None:
-    """What the user said, by a span's input; None if it is not recognisably that."""
+    """What the user said, by a span's input.
+
+    Returns:
+        The text; the input as it is if that is not a chat; None if there is none, or it was cut off.
+    """
     return _readable(
         attributes, SpanAttributes.INPUT_VALUE, SpanAttributes.INPUT_MIME_TYPE, _turns.input_text
     )
 
 
 def answered(attributes: Attributes) -> str | None:
-    """What was answered, by a span's output; None if it is not recognisably that."""
+    """What was answered, by a span's output; returns as `said` does."""
     return _readable(
         attributes, SpanAttributes.OUTPUT_VALUE, SpanAttributes.OUTPUT_MIME_TYPE, _turns.output_text
     )
@@ -105,15 +109,15 @@ def _readable(
     if not isinstance(value, str):
         return None
     kind = attributes.get(mime_key)
-    if kind == _PLAIN:
+    # OpenInference leaves the type of plain text out, and others that of JSON.
+    if kind == _PLAIN or (kind != _JSON and not value.lstrip().startswith(("{", "[", '"'))):
         return value
-    if kind != _JSON and not value.lstrip().startswith(("{", "[", '"')):
-        return value  # OpenInference leaves the type of plain text out
     try:
         parsed: object = json.loads(value)
-    except (ValueError, RecursionError):  # cut off by a limit, say
-        return None
-    return read(parsed)
+    except (ValueError, RecursionError):
+        return None if kind == _JSON else value  # cut off by a limit, say
+    text = read(parsed)
+    return value if text is None else text
 
 
 def _message_text(message: Mapping[str, Value]) -> str:

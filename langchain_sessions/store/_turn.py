@@ -39,9 +39,10 @@ class Texts(NamedTuple):
 def texts(part: Part, attributes_of: AttributesOf) -> Texts:
     """Find the texts of a turn.
 
-    The question is the input of the outermost span whose input is readable, the answer the output of the
-    outermost span whose output is. Failing that, the user's last message to the first model call and the
-    answer of the last one; failing that, what went in and came out, as it is.
+    The question is the input of the outermost span that has one, the answer the output of the outermost span
+    that has one: a chat's last words, or else what is there, as it is. Only where it was cut off, or there is
+    none, models inside are looked at: the user's last message to the first, the answer of the last one. More
+    than that would be a guess, and take a check or a title for the answer.
     """
     return Texts(_legible(_input(part, attributes_of)), _legible(_output(part, attributes_of)))
 

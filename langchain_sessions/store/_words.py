@@ -25,6 +25,9 @@ MAX_PHRASES: Final = 64
 """Characters and words of a query that count: more than anybody types. A phrase of ten thousand characters
 would keep SQLite busy for half a minute."""
 
+MAX_LITERAL: Final = 100
+"""Characters of a query without words that count: texts as a whole are searched for them."""
+
 TOKENIZER: Final = "unicode61 remove_diacritics 2 categories ''L* N* Co''"
 """As SQL writes it inside of a string. Co is private use: the letters that stand for symbols."""
 
@@ -114,7 +117,7 @@ def match_expression(wanted: Sequence[Phrase]) -> str:
 
 def literal(query: str) -> str:
     """What a query without phrases asks for: these characters, as they stand; empty if there are none."""
-    text = query[:MAX_QUERY].replace("\x00", "").strip()
+    text = query[:MAX_LITERAL].replace("\x00", "").strip()
     return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair, as it is stored
 
 

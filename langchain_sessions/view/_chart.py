@@ -45,8 +45,8 @@ def chart(days: Sequence[DayStats]) -> str:
     step = min(_WIDEST, (_WIDTH - _LEFT) / number)
     most, longest = max(it.turns for it in shown), max(it.p95_turn_ns for it in shown) or 1
     parts = [
-        *_field(_TURNS, "turns", compact(most)),
-        *_field(_TIMES, "time", duration(longest)),
+        *_field(_TURNS, "turns a day", compact(most)),
+        *_field(_TIMES, "how long a turn took: median and 95 %", duration(longest)),
         *(
             part
             for day in shown
@@ -91,9 +91,9 @@ def _words(day: DayStats) -> str:
     )
 
 
-def _field(edges: tuple[float, float], name: str, most: str) -> Iterator[str]:
+def _field(edges: tuple[float, float], title: str, most: str) -> Iterator[str]:
     top, bottom = edges
-    yield _text(0, top - 6, "turns a day" if name == "turns" else "how long a turn took: median and 95 %")
+    yield _text(0, top - 6, title)
     yield _text(_LEFT - 6, top + 8, most, "end")
     yield _text(_LEFT - 6, bottom, "0", "end")
     yield (

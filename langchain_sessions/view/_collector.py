@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import hmac
 import io
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from langchain_sessions.store import StoreError
 from langchain_sessions.store._otlp import JSON, PROTOBUF, DecodeError, decode, spans_from_request, to_json
+from langchain_sessions.view._access import host_name, is_bearer, is_loopback, is_same_origin
+from langchain_sessions.view._extra import missing
 
 try:
     from starlette.applications import Starlette
@@ -29,9 +28,7 @@ try:
     from starlette.responses import Response
     from starlette.routing import Route
 except ImportError as error:
-    package = (error.name or "").partition(".")[0]
-    message = f"receiving spans needs {package}: pip install 'langchain-sessions[view]'"
-    raise ImportError(message, name=package) from error
+    raise missing("receiving spans", error) from error
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
@@ -122,18 +119,17 @@ class _Guard:
     """Lets programs pass, and no web pages."""
 
     def __init__(self, token: str | None, *, is_local: bool) -> None:
-        self._expected: Final = None if token is None else f"Bearer {token}".encode()
+        self._token: Final = token
         self._is_local: Final = is_local
 
     def check(self, request: Request) -> None:
-        host = request.headers.get("host", "")
-        origin = request.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != host:
+        headers = request.headers
+        host = headers.get("host", "")
+        if "origin" in headers and not is_same_origin(headers["origin"], host):
             raise _RefusedError(403, "web pages of other origins cannot send spans here")
-        if self._is_local and not is_loopback(_name(host)):
+        if self._is_local and not is_loopback(host_name(host)):
             raise _RefusedError(403, "this collector is known as localhost and 127.0.0.1 only")
-        given = request.headers.get("authorization", "").encode("latin-1")  # the bytes as they came
-        if self._expected is not None and not hmac.compare_digest(given, self._expected):
+        if self._token is not None and not is_bearer(headers.get("authorization", ""), self._token):
             text = "send the header Authorization: Bearer TOKEN"
             raise _RefusedError(401, text, {"WWW-Authenticate": "Bearer"})
 
@@ -162,17 +158,17 @@ class _Receiver:
         if encoding not in {"gzip", "identity", ""}:
             raise _RefusedError(415, "send with Content-Encoding: gzip, or without")
         body = await self._body(request)
-        refused: list[str] = []
+        rejected: list[str] = []
         try:
-            spans = await asyncio.to_thread(self._read, body, encoding, kind, refused)
+            spans = await asyncio.to_thread(self._read, body, encoding, kind, rejected)
         except DecodeError as error:
             raise _RefusedError(400, str(error)) from None
         if spans:
             await self._add(spans)
         answer = ExportTraceServiceResponse()
-        if refused:
-            answer.partial_success.rejected_spans = len(refused)
-            answer.partial_success.error_message = refused[0]
+        if rejected:
+            answer.partial_success.rejected_spans = len(rejected)
+            answer.partial_success.error_message = rejected[0]
         return answer
 
     def close(self) -> None:
@@ -194,10 +190,10 @@ class _Receiver:
             raise _RefusedError(408, f"the request did not arrive within {_READING:.0f} s") from None
         return bytes(body)
 
-    def _read(self, body: bytes, encoding: str, kind: str, refused: list[str]) -> list[Span]:
+    def _read(self, body: bytes, encoding: str, kind: str, rejected: list[str]) -> list[Span]:
         if encoding == "gzip":
             body = self._inflated(body)
-        return spans_from_request(decode(body, kind), refused)
+        return spans_from_request(decode(body, kind), rejected)
 
     def _inflated(self, body: bytes) -> bytes:
         """Decompress a step at a time: a small body may become any size."""
@@ -234,24 +230,6 @@ class _Receiver:
 
     def _too_large(self) -> _RefusedError:
         return _RefusedError(413, f"a request may have {self._largest:,} bytes, also when decompressed")
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host's name or address is this machine's own, which no other machine can reach."""
-    if name.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _name(host: str) -> str:
-    """The name in a Host header, without the port."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _media_type(request: Request) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from langchain_sessions.view._plain import call, clean, one_line
+from langchain_sessions.view._plain import beginning, call, clean
 
 if TYPE_CHECKING:
     from langchain_sessions.store import ToolUse
@@ -83,8 +83,7 @@ def page(body: str) -> str:
 
 def line(text: str, most: int = _TEASER) -> str:
     """Escape a text and make it one line, with an ellipsis if it is longer than `most`."""
-    short = one_line(text[: most + 1])
-    return escape(short[:most] + ("…" if len(text) > most or len(short) > most else ""))
+    return escape(beginning(text, most))
 
 
 def element(tag: str, classes: str, content: str, *, title: str = "") -> str:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias, cast
+
+from langchain_sessions.store._model import moment
 
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | str | int | float | bool | None"
 """What JSON knows."""
 
 _POINTS: Final = frozenset({"started_ns", "last_activity_ns", "start_ns", "end_ns", "time_ns"})
 """Fields that are points in time. Other names that end in `_ns` are durations."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_plain(value: object) -> Plain:
@@ -60,7 +60,7 @@ def _object(value: Any) -> dict[str, Plain]:
 
 def _moment(nanoseconds: int) -> str | None:
     try:
-        return _iso(_EPOCH + timedelta(microseconds=nanoseconds // 1_000))
+        return _iso(moment(nanoseconds))
     except OverflowError:
         return None  # nobody's calendar goes so far
 

@@ -7,7 +7,10 @@ import math
 import re
 import unicodedata
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from langchain_sessions.store import DayStats, SessionStats, SessionSummary, Turn
 
 _KEPT: Final = frozenset("\n\u200c\u200d")
 """Line ends, and the joiners without which emoji and some scripts fall apart."""
@@ -15,6 +18,11 @@ _KEPT: Final = frozenset("\n\u200c\u200d")
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs"})
 """Unicode categories of what may steer a terminal (escape sequences, changes of the writing direction) or
 cannot be encoded (lone surrogates)."""
+
+UNFINISHED: Final = "still going on, or cut off"
+"""What is said of a turn whose outermost span is missing."""
+
+_USUAL_PROJECT: Final = "default"
 
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
@@ -30,6 +38,13 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """Make a text harmless, and its line ends and runs of blanks single spaces."""
     return " ".join(clean(text).split())
+
+
+def beginning(text: str, most: int) -> str:
+    """Make a text harmless and one line of at most so many characters; a longer one ends in an ellipsis."""
+    start = text[: 4 * most]
+    line = one_line(start)
+    return line if len(line) <= most and len(start) == len(text) else f"{line[:most]}…"
 
 
 def call(name: str, arguments: str) -> str:
@@ -112,6 +127,38 @@ def size(number: int) -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number of things: "1 turn", "1,200 turns"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def share(part: int, whole: int) -> str:
+    """Write a part of a whole in per cent: "20 %", "0.5 %", "<0.1 %"."""
+    if not part or not whole:
+        return "0 %"
+    percent = 100 * part / whole
+    return "<0.1 %" if percent < 0.1 else f"{percent:.1f} %" if percent < 9.95 else f"{percent:.0f} %"
+
+
+def tokens(of: SessionSummary | SessionStats | DayStats | Turn) -> str:
+    """Write how many tokens models were sent, and sent back: "1,200 tokens in, 34 out"."""
+    return f"{of.prompt_tokens:,} tokens in, {of.completion_tokens:,} out"
+
+
+def spent(of: SessionSummary | SessionStats | Turn) -> list[str]:
+    """Write the tokens and, where it is known, what they cost."""
+    return [tokens(of)] if of.cost is None else [tokens(of), money(of.cost)]
+
+
+def taken(turn: Turn) -> list[str]:
+    """Write how long a turn took, and what; of one that is not complete, so far."""
+    unfinished = [] if turn.is_complete else [UNFINISHED]
+    return [duration(turn.duration_ns), *spent(turn), *unfinished]
+
+
+def about(session: SessionSummary) -> list[str]:
+    """Write whose a session is and what it sums up to, but for its errors."""
+    facts = [one_line(session.user)] if session.user else []
+    facts += [f"project {one_line(session.project)}"] if session.project != _USUAL_PROJECT else []
+    facts += [counted(session.turn_count, "turn"), counted(session.span_count, "span"), *spent(session)]
+    return [*facts, f"began {moment(session.started_ns)}"]
 
 
 def _date_time(nanoseconds: int) -> datetime:

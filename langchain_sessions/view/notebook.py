@@ -13,6 +13,7 @@ from langchain_sessions.store._model import SearchHit, SessionSummary, Turn
 from langchain_sessions.view._chart import MOST_DAYS, chart
 from langchain_sessions.view._html import block, element, line, page, row, tool
 from langchain_sessions.view._plain import (
+    about,
     ago,
     clock,
     compact,
@@ -21,7 +22,8 @@ from langchain_sessions.view._plain import (
     duration,
     moment,
     money,
-    one_line,
+    share,
+    taken,
 )
 
 if TYPE_CHECKING:
@@ -46,10 +48,10 @@ def session_html(session: Session) -> str:
     heading = element("div", "ls-head", _heading(session))
     left = len(turns) - _FIRST - _LAST
     if left <= 0:
-        return page(heading + _chat(turns, session.user))
+        return page(heading + _chat(turns))
     note = f"{counted(left, 'turn')} left out here: session.turns has them all"
     gap = element("div", "ls-turn ls-dim", f"… {line(note)} …")
-    return page(heading + _chat(turns[:_FIRST], session.user) + gap + _chat(turns[-_LAST:], session.user))
+    return page(heading + _chat(turns[:_FIRST]) + gap + _chat(turns[-_LAST:]))
 
 
 def sessions_html(summaries: Iterable[SessionSummary]) -> str:
@@ -99,22 +101,19 @@ def page_html(page_: Page[object]) -> str | None:
 
 
 def _heading(session: Session) -> str:
-    facts = [one_line(session.user)] if session.user else []
-    facts += [f"project {one_line(session.project)}"] if session.project != "default" else []
-    facts += [counted(session.turn_count, "turn"), counted(session.span_count, "span"), *_spent(session)]
-    facts.append(f"began {moment(session.started_ns)}")
+    id_ = element("span", "ls-id", line(session.id))
+    facts = element("span", "ls-dim", line(" · ".join(about(session))))
     errors = counted(session.error_count, "error")
     bad = element("span", "ls-red", f" · {errors}") if session.error_count else ""
-    id_ = element("span", "ls-id", line(session.id))
-    return f"<div>{id_}</div><div>{element('span', 'ls-dim', line(' · '.join(facts)))}{bad}</div>"
+    return f"<div>{id_}</div><div>{facts}{bad}</div>"
 
 
-def _chat(turns: Sequence[Turn], user: str | None) -> str:
+def _chat(turns: Sequence[Turn]) -> str:
     today = ""
     parts: list[str] = []
     for turn in turns:
         date = day(turn.started_ns)
-        parts.append(_turn(turn, turn.user or user, f"{date} " if date != today else ""))
+        parts.append(_turn(turn, f"{date} " if date != today else ""))
         today = date
     return "".join(parts)
 
@@ -127,16 +126,17 @@ def _turns(turns: Sequence[Turn]) -> str:
         if (turn.project, turn.session_id) != session:
             session = (turn.project, turn.session_id)
             parts.append(element("div", "ls-id", line(turn.session_id)))
-        parts.append(_turn(turn, turn.user, f"{day(turn.started_ns)} "))
+        parts.append(_turn(turn, f"{day(turn.started_ns)} "))
     return "".join(parts)
 
 
-def _turn(turn: Turn, user: str | None, date: str) -> str:
-    return element("div", "ls-turn", "".join(_said(turn, user, date)))
+def _turn(turn: Turn, date: str) -> str:
+    return element("div", "ls-turn", "".join(_said(turn, date)))
 
 
-def _said(turn: Turn, user: str | None, date: str) -> Iterator[str]:
-    yield row("user", user or "user", block(turn.input) if turn.input else "(nothing)", title=user or "")
+def _said(turn: Turn, date: str) -> Iterator[str]:
+    said = block(turn.input) if turn.input else "(nothing)"
+    yield row("user", turn.user or "user", said, title=turn.user or "")
     for use in turn.tools[:_MOST_TOOLS]:
         yield row("tool", "tool", tool(use))
     if (left := len(turn.tools) - _MOST_TOOLS) > 0:
@@ -145,8 +145,8 @@ def _said(turn: Turn, user: str | None, date: str) -> Iterator[str]:
         yield row("other", "assistant", block(turn.output) if turn.output else "(no answer)")
     if turn.error:
         yield row("bad", "error", element("div", "ls-red", block(turn.error)))
-    taken = [f"{date}{clock(turn.started_ns)}", duration(turn.duration_ns), *_spent(turn)]
-    meta = element("div", "ls-meta ls-dim", line(" · ".join(taken)))
+    facts = [f"{date}{clock(turn.started_ns)}", *taken(turn)]
+    meta = element("div", "ls-meta ls-dim", line(" · ".join(facts)))
     yield element("div", "ls-row", f"<div></div>{meta}")
 
 
@@ -203,16 +203,11 @@ def _numbers(stats: SessionStats) -> Iterator[tuple[str, str]]:
     yield "sessions", compact(stats.sessions)
     yield "users", compact(stats.users)
     yield "turns", compact(stats.turns)
-    share = f" ({stats.errors / stats.turns:.1%})" if stats.errors else ""
-    yield "failed turns", f"{compact(stats.errors)}{share}"
+    part = f" ({share(stats.errors, stats.turns)})" if stats.errors else ""
+    yield "failed turns", f"{compact(stats.errors)}{part}"
     yield "tokens in / out", f"{compact(stats.prompt_tokens)} / {compact(stats.completion_tokens)}"
     if stats.cost is not None:
         yield "cost", money(stats.cost)
     if stats.p50_turn_ns is not None and stats.p95_turn_ns is not None:
         yield "median turn", duration(stats.p50_turn_ns)
         yield "95 % within", duration(stats.p95_turn_ns)
-
-
-def _spent(of: SessionSummary | Turn) -> list[str]:
-    tokens = f"{of.prompt_tokens:,} tokens in, {of.completion_tokens:,} out"
-    return [tokens] if of.cost is None else [tokens, money(of.cost)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["LISTENING", "ROOT", "free_port", "python_module", "running"]
+__all__ = ["LISTENING", "ROOT", "free_port", "python_module", "running", "started"]
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -30,6 +30,19 @@ _BETWEEN_LOOKS: Final = 0.02
 
 @contextmanager
 def running(*command: str, ready: str, log: Path, **environment: str) -> Generator[re.Match[str]]:
+    """Run a program until the block ends; see `started`.
+
+    Yields:
+        The match of `ready`.
+    """
+    with started(*command, ready=ready, log=log, **environment) as (_, match):
+        yield match
+
+
+@contextmanager
+def started(
+    *command: str, ready: str, log: Path, **environment: str
+) -> Generator[tuple[subprocess.Popen[bytes], re.Match[str]]]:
     """Run a program until the block ends.
 
     Args:
@@ -39,7 +52,7 @@ def running(*command: str, ready: str, log: Path, **environment: str) -> Generat
         **environment: What it finds in its environment beside what is in ours.
 
     Yields:
-        The match of `ready`.
+        The program, which may have ended when the block does, and the match of `ready`.
     """
     with log.open("wb") as output:
         program = subprocess.Popen(
@@ -52,7 +65,7 @@ def running(*command: str, ready: str, log: Path, **environment: str) -> Generat
             start_new_session=True,  # a process group of its own, for `_stop`
         )
     try:
-        yield _wait_until(ready, program, log)
+        yield program, _wait_until(ready, program, log)
     finally:
         _stop(program)
         sys.stdout.write(

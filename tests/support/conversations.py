@@ -1,11 +1,12 @@
-"""Turns and sessions as a store returns them, and texts that mean harm."""
+"""What a store returns, made by hand: turns, sessions, sums, spans."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from datetime import date
+from typing import Any, Final
 
-from langchain_sessions.store import Session, ToolUse, Turn
+from langchain_sessions.store import DayStats, Session, SessionStats, Span, ToolUse, Turn
 
 NEW_YEAR: Final = 1_767_225_600_000_000_000
 """The beginning of 2026, in nanoseconds since the epoch."""
@@ -40,6 +41,33 @@ BUSY: Final = replace(
 )
 
 
+DAY: Final = DayStats(
+    day=date(2026, 1, 1),
+    sessions=2,
+    turns=8,
+    errors=2,
+    prompt_tokens=10,
+    completion_tokens=5,
+    p50_turn_ns=10**9,
+    p95_turn_ns=2 * 10**9,
+)
+
+STATS: Final = SessionStats(
+    sessions=3,
+    users=1,
+    turns=10,
+    spans=1234,
+    errors=2,
+    prompt_tokens=20_000,
+    completion_tokens=10,
+    cost=0.0123,
+    p50_turn_ns=10**9,
+    p95_turn_ns=2 * 10**9,
+    projects=(("shop", 2), ("support", 1)),
+    days=(DAY, replace(DAY, day=date(2026, 1, 3), turns=2, errors=0)),
+)
+
+
 def session_of(
     *turns: Turn, session_id: str = "abc", user: str | None = None, project: str = "default"
 ) -> Session:
@@ -51,3 +79,17 @@ def hostile_turn(text: str) -> Turn:
     """Make a turn that has the text wherever a text can be."""
     tools = (ToolUse(text, text, text), ToolUse("t", "", "", text))
     return replace(QUIET, session_id=text, user=text, input=text, output=text, tools=tools, error=text)
+
+
+def span(number: int, parent: int | None = None, **fields: Any) -> Span:
+    """Make a span that has a place in a tree; it begins after those of lower numbers, and takes seconds."""
+    plain = Span(
+        trace_id="1" * 32,
+        span_id=f"{number:016x}",
+        parent_id=None if parent is None else f"{parent:016x}",
+        name=str(number),
+        start_ns=number,
+        end_ns=number + number * 10**9,
+        attributes={},
+    )
+    return replace(plain, **fields)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from langchain_sessions.store import Span, SpanEvent, SpanLink
+from tests.support.conversations import MINUTE, NEW_YEAR
 
 if TYPE_CHECKING:
     from langchain_sessions.store import Session, SessionStore
     from langchain_sessions.store._model import Attributes
-
-NOON: Final = 1_767_225_600_000_000_000
-
-_MINUTE: Final = 60 * 10**9
 
 
 def turn(
@@ -32,7 +29,7 @@ def turn(
         user: The user.
         attributes: More attributes of the chain.
     """
-    begin = NOON + number * _MINUTE
+    begin = NEW_YEAR + number * MINUTE
     trace_id = f"{number:032x}"
     root = Span(
         trace_id=trace_id,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import html
 import re
-import socket
 import threading
 import time
 from contextlib import contextmanager
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import uvicorn
 
+from langchain_sessions.view.cli._serving import Endpoint
 from langchain_sessions.view.web import Access, create_app
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from langchain_sessions.store import SessionStore
 
@@ -36,9 +37,7 @@ def serving(store: SessionStore, **access: Any) -> Generator[str]:
     """
     app = create_app(store, access=Access(**access))
     server = uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning", ws="none"))
-    # asyncio sends at once only on sockets that say they are TCP; on others, each answer waits for 40 ms.
-    number = socket.create_server(("127.0.0.1", 0)).detach()
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=number) as listener:
+    with Endpoint.of("127.0.0.1", 0).listening() as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -57,6 +56,17 @@ def visiting(store: SessionStore, **access: Any) -> Generator[httpx.Client]:
         httpx.Client(base_url=address, trust_env=False, timeout=30) as client,
     ):
         yield client
+
+
+def assert_prompt(ask: Callable[[], object]) -> None:
+    """Fail if answers wait for something: those that cost nothing come at once."""
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        ask()
+        return time.perf_counter() - began
+
+    assert median(seconds() for _ in range(21)) < 0.03, "answers wait for something"
 
 
 def text_of(response: httpx.Response) -> str:

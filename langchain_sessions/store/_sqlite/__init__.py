@@ -45,7 +45,7 @@ class SQLiteSessionStore:
 
     Args:
         path: The file. It is made, for its owner's eyes only, if it is not there.
-        create: Whether it may be made. Without, a missing file is a StoreError.
+        create: Whether it may be made. Without, a missing file is a StoreMissingError.
         wait: Seconds to wait while another process writes; ten by default.
 
     Raises:

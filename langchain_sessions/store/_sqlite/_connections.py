@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
 from contextlib import closing, contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 from weakref import finalize
 
-from langchain_sessions.store._protocol import StoreError, StoreUnavailableError
+from langchain_sessions.store._protocol import StoreError, StoreMissingError, StoreUnavailableError
 from langchain_sessions.store._sqlite._idle import Idle
 from langchain_sessions.store._sqlite._schema import APPLICATION_ID, MIGRATIONS
 
@@ -37,6 +39,7 @@ class Connections:
         wait: Seconds to wait for other writers; `WAIT` by default.
 
     Raises:
+        StoreMissingError: If there is no file, and none may be made.
         StoreError: If the file cannot be opened, is not a session store, or one of a later version.
     """
 
@@ -47,9 +50,12 @@ class Connections:
         with explained(path):
             if may_create:
                 _make_file(path)
+            elif not path.exists():
+                raise StoreMissingError(path)
             elif not path.is_file():
-                msg = f"there is no session store at {path}"
+                msg = f"the session store {path} is no file; name one"
                 raise StoreError(msg)
+            self._identity: Final = _identity(path)
             with closing(self._open()) as connection:
                 _prepare(connection, path, self._wait)
 
@@ -90,6 +96,9 @@ class Connections:
 
     @contextmanager
     def _borrowed(self) -> Generator[sqlite3.Connection]:
+        if _identity(self.path) != self._identity:
+            msg = f"the session store {self.path} was replaced while it was in use; open it anew"
+            raise StoreError(msg)
         idle = self._own()
         connection = idle.take()
         try:
@@ -122,6 +131,8 @@ class Connections:
             # In a log that is written ahead, NORMAL survives the end of the process, though not always that
             # of the machine: of the last moments before a power cut, something may be missing.
             connection.execute("PRAGMA synchronous = NORMAL")
+            # What is deleted is overwritten, as many builds of SQLite do anyway, and others do not.
+            connection.execute("PRAGMA secure_delete = ON").fetchall()
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         except BaseException:
@@ -167,12 +178,31 @@ def _explained(path: Path, error: sqlite3.Error) -> StoreError:
 
 
 def _make_file(path: Path) -> None:
-    """Make an empty file that only its owner can read; SQLite gives what it puts beside it the same mode."""
+    """Make an empty file that only its owner can read; SQLite gives what it puts beside it the same mode.
+
+    A file that is there is not opened here: with the first of its descriptors that a process closes, all the
+    locks go that the process has on the file, those of its other connections included.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.is_dir():
         msg = f"{path} is a folder; name a file in it, such as {path / 'sessions.db'}"
         raise StoreError(msg)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        with _making:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if not os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+
+
+_making: Final = Lock()
+"""So that no other thread opens a file that is being made, and has its locks taken away."""
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file it is that has this name."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, wait: float) -> None:

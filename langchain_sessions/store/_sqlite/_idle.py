@@ -12,7 +12,7 @@ import os
 import time
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from langchain_sessions.store._protocol import StoreError
 
@@ -38,7 +38,7 @@ class Idle:
         self._in_use = 0
         self._is_closed = False
         self._is_held = False
-        _all.add(self)
+        _all[id(self)] = self
 
     def take(self) -> sqlite3.Connection | None:
         """Return a connection, or None if one has to be opened; `put` it back in either case."""
@@ -52,6 +52,8 @@ class Idle:
 
     def put(self, connection: sqlite3.Connection | None) -> None:
         """Take a connection back; None if it could not be opened."""
+        if self.process != os.getpid():  # forked while it was in use: it is the parent's, and so is the lock
+            return
         with self._changed:
             is_kept = not self._is_closed and len(self._connections) < _KEPT
             if connection is not None and is_kept:
@@ -99,18 +101,23 @@ class Idle:
             self._changed.release()
 
 
-_all: Final[WeakSet[Idle]] = WeakSet()
+_all: Final[WeakValueDictionary[int, Idle]] = WeakValueDictionary()
+
+
+def _of_this_process() -> list[Idle]:
+    # At one go, as other threads may be adding theirs.
+    found = [reference() for reference in _all.valuerefs()]
+    return [it for it in found if it is not None and it.process == os.getpid()]
 
 
 def _before_fork() -> None:
     give_up = time.monotonic() + _BEFORE_A_FORK
-    for idle in list(_all):
-        if idle.process == os.getpid():
-            idle.hold(give_up)
+    for idle in _of_this_process():
+        idle.hold(give_up)
 
 
 def _after_fork() -> None:
-    for idle in list(_all):
+    for idle in _of_this_process():
         idle.go_on()
 
 

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 _MOST_PARAMETERS: Final = 500
 """Values in one statement; SQLite's limit has been 999 in its older versions."""
 
-_ADD_SPAN: Final = f"INSERT INTO spans VALUES ({', '.join('?' * 22)})"
+_ADD_SPAN: Final = f"INSERT INTO spans VALUES ({', '.join('?' * 23)})"
 
 _ADD_TRACE: Final = "INSERT INTO traces (id, trace_id) VALUES (?, ?)"
 
-_ADD_TURN: Final = f"INSERT INTO turns VALUES ({', '.join('?' * 17)})"
+_ADD_TURN: Final = f"INSERT INTO turns VALUES ({', '.join('?' * 18)})"
 
 _CHANGE_TURN: Final = """
 UPDATE turns SET session_key = ?, trace_key = ?, trace_id = ?, user_id = ?, started_ns = ?, duration_ns = ?,
-    span_count = ?, failed = ?, prompt_tokens = ?, completion_tokens = ?, cost = ?, revision = ?, error = ?,
-    tools = ?, input = ?, output = ?
+    span_count = ?, failed = ?, is_complete = ?, prompt_tokens = ?, completion_tokens = ?, cost = ?,
+    revision = ?, error = ?, tools = ?, input = ?, output = ?
 WHERE id = ?
 """
 
@@ -202,7 +202,8 @@ class Batch:
         for trace in traces:
             for part in parts(trace.members.values(), is_divided=trace.is_divided):
                 row = self._turn_row(trace, part, revision)
-                before = old.pop((trace.key, part.session_id), None)
+                # A turn that was there is there again: the spans that name its session have not gone.
+                before = old.get((trace.key, part.session_id))
                 if before is not None:
                     self._change(before, row)
                     continue
@@ -211,8 +212,6 @@ class Batch:
                 next_id += 1
         self._db.executemany(_ADD_TURN, added)
         self._db.executemany("INSERT INTO words (rowid, input, output) VALUES (?, ?, ?)", words)
-        for turn in old.values():  # its spans have found their way to another session
-            self._forget(turn)
         self._sum_up()
 
     def _turn_row(self, trace: _Trace, part: Part, revision: int) -> tuple[Any, ...]:
@@ -228,6 +227,7 @@ class Batch:
             max(0, ended - started),
             len(part.members),
             error is not None,
+            part.is_complete,
             sum(it.prompt_tokens for it in part.counted),
             sum(it.completion_tokens for it in part.counted),
             sum(costs) if costs else None,
@@ -246,11 +246,6 @@ class Batch:
             self._db.execute("INSERT INTO words (rowid, input, output) VALUES (?, ?, ?)", values)
         if before.session_key != row[0]:
             self._touch(before.session_key)
-
-    def _forget(self, turn: _OldTurn) -> None:
-        self._db.execute("DELETE FROM turns WHERE id = ?", (turn.id,))
-        forget_words(self._db, turn.id, turn.input, turn.output)
-        self._touch(turn.session_key)
 
     def _touch(self, key: int) -> None:
         """Note a session that has lost a turn."""
@@ -356,6 +351,7 @@ def _span_row(it: Prepared, trace_key: int, facts: Facts, origin_id: int) -> tup
         trace_key,
         it.span_id,
         it.parent_id,
+        span.parent_is_remote,
         origin_id,
         facts.session_id,
         facts.user,

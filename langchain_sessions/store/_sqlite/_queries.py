@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, groupby
 from operator import itemgetter
@@ -47,6 +48,10 @@ _DAY_NS: Final = 24 * 3600 * 10**9
 _EPOCH: Final = date(1970, 1, 1)
 
 _MOST_ROWS: Final = 1_000_000_000
+
+_WITHOUT_SESSION: Final = """
+SELECT count(*) FROM traces WHERE NOT EXISTS (SELECT 1 FROM turns WHERE trace_key = traces.id)
+"""
 
 _MOST_PARAMETERS: Final = 500
 """Values in one statement; SQLite's limit has been 999 in its older versions."""
@@ -216,7 +221,9 @@ def search(
         return Page(())
     if after is not None:
         conditions.add(f"{place} < ?", *_cursor(after, "hits", int))
-    restricting = _session_conditions(where)
+    if where.user is not None:
+        conditions.add("t.user_id = ?", escaped(where.user))
+    restricting = _session_conditions(replace(where, user=None))
     if restricting:
         conditions.add(
             f"t.session_key IN (SELECT id FROM sessions WHERE {restricting.clause})", *restricting.values
@@ -238,23 +245,26 @@ def stats(db: sqlite3.Connection, where: SessionFilter) -> SessionStats:
         conditions.add("started_ns >= ?", _nanoseconds(where.since))
     if where.until is not None:
         conditions.add("started_ns < ?", _nanoseconds(where.until))
-    restricting = _session_conditions(where)
+    if where.user is not None:
+        conditions.add("user_id = ?", escaped(where.user))
+    restricting = _session_conditions(replace(where, user=None))
     if restricting:
         conditions.add(
             f"session_key IN (SELECT id FROM sessions WHERE {restricting.clause})", *restricting.values
         )
     of = f"FROM turns INDEXED BY turns_by_day WHERE {conditions.clause}"
     sums = "count(DISTINCT session_key), count(*), sum(failed), sum(prompt_tokens), sum(completion_tokens)"
-    [total] = db.execute(f"SELECT {sums}, sum(span_count), sum(cost) {of}", conditions.values)
+    more = "sum(span_count), sum(cost), count(DISTINCT user_id)"
+    [total] = db.execute(f"SELECT {sums}, {more} {of}", conditions.values)
     days = db.execute(
         f"SELECT started_ns / {_DAY_NS} AS day, {sums} {of} GROUP BY day", conditions.values
     ).fetchall()
     durations = _durations(db, of, conditions)
     every = sorted(chain.from_iterable(durations.values()))
-    users, projects = _users_and_projects(db, of, conditions)
+    [(outside,)] = db.execute(_WITHOUT_SESSION)
     return SessionStats(
         sessions=total[0],
-        users=users,
+        users=total[7],
         turns=total[1],
         spans=total[5] or 0,
         errors=total[2] or 0,
@@ -263,7 +273,8 @@ def stats(db: sqlite3.Connection, where: SessionFilter) -> SessionStats:
         cost=total[6],
         p50_turn_ns=every[rank(len(every), 50)] if every else None,
         p95_turn_ns=every[rank(len(every), 95)] if every else None,
-        projects=projects,
+        traces_without_session=outside,
+        projects=_projects(db, of, conditions),
         days=tuple(_day(row, durations[row[0]]) for row in days),
     )
 
@@ -276,16 +287,13 @@ def _durations(db: sqlite3.Connection, of: str, conditions: _Conditions) -> dict
     return {day: sorted(row[1] for row in some) for day, some in groupby(rows, itemgetter(0))}
 
 
-def _users_and_projects(
-    db: sqlite3.Connection, of: str, conditions: _Conditions
-) -> tuple[int, tuple[tuple[str, int], ...]]:
+def _projects(db: sqlite3.Connection, of: str, conditions: _Conditions) -> tuple[tuple[str, int], ...]:
     which = f"WHERE id IN (SELECT session_key {of})" if conditions else ""
-    [(users,)] = db.execute(f"SELECT count(DISTINCT user_id) FROM sessions {which}", conditions.values)
-    projects = db.execute(
+    rows = db.execute(
         f"SELECT project, count(*) AS n FROM sessions {which} GROUP BY project ORDER BY n DESC, project",
         conditions.values,
     )
-    return users, tuple(projects)
+    return tuple(rows)
 
 
 def neighbours(db: sqlite3.Connection, key: int) -> Neighbours:
@@ -332,7 +340,10 @@ def _session_conditions(where: SessionFilter) -> _Conditions:
     if where.project is not None:
         conditions.add("project = ?", escaped(where.project))
     if where.user is not None:
-        conditions.add("user_id = ?", escaped(where.user))
+        conditions.add(
+            "id IN (SELECT session_key FROM turns INDEXED BY turns_by_start WHERE user_id = ?)",
+            escaped(where.user),
+        )
     if where.since is not None:
         conditions.add("last_activity_ns >= ?", _nanoseconds(where.since))
     if where.until is not None:

@@ -20,13 +20,15 @@ LARGEST: Final = 2**63 - 1
 
 FACTS: Final = (
     "s.id, s.span_id, s.parent_id, s.session_id, s.user_id, o.project, s.kind, s.start_ns, s.end_ns, "
-    "s.error, s.prompt_tokens, s.completion_tokens, s.cost"
+    "s.error, s.parent_id IS NOT NULL AND s.parent_is_remote IS 0, s.prompt_tokens, s.completion_tokens, "
+    "s.cost"
 )
 """Columns of `spans AS s JOIN origins AS o`, for `facts`."""
 
 SPAN: Final = (
     "t.trace_id, s.span_id, s.parent_id, s.name, s.start_ns, s.end_ns, s.attributes, s.otel_kind, s.status, "
-    "s.status_message, s.events, s.links, o.resource, o.scope, o.scope_version, s.trace_state"
+    "s.status_message, s.events, s.links, o.resource, o.scope, o.scope_version, s.trace_state, "
+    "s.parent_is_remote"
 )
 """Columns of the same, and of `traces AS t`, for `span`."""
 
@@ -38,7 +40,8 @@ SUMMARY: Final = (
 
 TURN: Final = (
     "t.trace_id, s.session_id, s.project, t.user_id, t.input, t.output, t.prompt_tokens, "
-    "t.completion_tokens, t.cost, t.started_ns, t.duration_ns, t.error, t.span_count"
+    "t.completion_tokens, t.cost, t.started_ns, t.duration_ns, t.error, t.span_count, "
+    "t.is_complete"
 )
 """Columns of `turns AS t JOIN sessions AS s`, for `turn`."""
 
@@ -70,7 +73,8 @@ def span_values(span: Span) -> tuple[str, str, str]:
 def facts(row: Sequence[Any]) -> Facts:
     """Read the columns FACTS."""
     parent_id = row[2]
-    return Facts(row[0], row[1].hex(), None if parent_id is None else parent_id.hex(), *row[3:])
+    parent = None if parent_id is None else parent_id.hex()
+    return Facts._make((row[0], row[1].hex(), parent, *row[3:10], bool(row[10]), *row[11:]))
 
 
 def span(row: Sequence[Any]) -> Span:
@@ -94,6 +98,7 @@ def span(row: Sequence[Any]) -> Span:
         scope=row[13],
         scope_version=row[14],
         trace_state=row[15],
+        parent_is_remote=None if row[16] is None else bool(row[16]),
     )
 
 
@@ -134,6 +139,7 @@ def turn(row: Sequence[Any], tools: tuple[ToolUse, ...] = ()) -> Turn:
         duration_ns=row[10],
         error=row[11],
         span_count=row[12],
+        is_complete=bool(row[13]),
     )
 
 

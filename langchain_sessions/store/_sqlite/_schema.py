@@ -45,6 +45,7 @@ CREATE TABLE spans (
     trace_key INTEGER NOT NULL REFERENCES traces,
     span_id BLOB NOT NULL,
     parent_id BLOB,
+    parent_is_remote INTEGER,
     origin_id INTEGER NOT NULL REFERENCES origins,
     session_id TEXT,
     user_id TEXT,
@@ -77,6 +78,7 @@ CREATE TABLE turns (
     duration_ns INTEGER NOT NULL,
     span_count INTEGER NOT NULL,
     failed INTEGER NOT NULL,
+    is_complete INTEGER NOT NULL,
     prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL,
     cost REAL,
@@ -94,7 +96,8 @@ CREATE INDEX turns_by_start ON turns (
     cost, user_id
 );
 CREATE INDEX turns_by_day ON turns (
-    started_ns, session_key, duration_ns, span_count, failed, prompt_tokens, completion_tokens, cost
+    started_ns, session_key, duration_ns, span_count, failed, prompt_tokens, completion_tokens, cost,
+    user_id
 );
 
 CREATE TABLE sessions (

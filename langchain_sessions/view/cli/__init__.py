@@ -11,14 +11,14 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+from langchain_sessions.view._extra import missing
+
 try:
     import click
 
     import_module("rich")  # so that what is missing is said here, once
 except ModuleNotFoundError as error:
-    package = (error.name or "").partition(".")[0]
-    message = f"the command line needs {package}: pip install 'langchain-sessions[view]'"
-    raise ImportError(message, name=package) from error
+    raise missing("the command line", error) from error
 
 _MODULES: Final = {
     "list": "_listing",

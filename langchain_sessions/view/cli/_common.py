@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import TextIOWrapper
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
 
-from langchain_sessions.store import StoreError, WritableSessionStore, open_store
-from langchain_sessions.store._open import VARIABLE, default_path
+from langchain_sessions.store import StoreError, StoreMissingError, WritableSessionStore, open_store
+from langchain_sessions.view._extra import missing
 from langchain_sessions.view._json import to_plain
 from langchain_sessions.view._plain import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from langchain_sessions.store import SessionStore
 
@@ -34,6 +32,24 @@ store_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 """`--json`, passed as `as_json`."""
 
+host_option = click.option(
+    "--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen."
+)
+"""`--host`, passed as `host`."""
+
+
+def port_option(default: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make `--port`, passed as `port`."""
+    return click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=default,
+        show_default=True,
+        metavar="N",
+        help="The port; 0 takes a free one.",
+    )
+
+
 _REMEDY: Final = "name another one with --store, or try one out: langchain-sessions demo"
 
 
@@ -46,46 +62,47 @@ def opened(place: str | None, *, create: bool = False) -> Generator[SessionStore
         create: Whether a file may be made where there is none.
 
     Raises:
+        click.ClickException: In the place of a StoreError.
+    """
+    with explained(), closing(open_store(place, create=create)) as store:
+        yield store
+
+
+@contextmanager
+def explained() -> Generator[None]:
+    """Say in one line what is wrong with a store.
+
+    Raises:
         click.ClickException: In the place of a StoreError. Its exit code is 1.
     """
     try:
-        if not create and (path := missing_file(place)):
-            raise StoreError(f"there is no session store at {path}; {_REMEDY}")
-        store = open_store(place, create=create)
-        try:
-            yield store
-        finally:
-            store.close()
+        yield
+    except StoreMissingError as error:
+        raise click.ClickException(f"{one_line(str(error))}; {_REMEDY}") from error
     except StoreError as error:
         raise click.ClickException(one_line(str(error))) from error
 
 
-def address_of(place: str | None) -> str | Path:
-    """Return where the store is: what `--store` says, else what the environment says, else the usual path.
-
-    Raises:
-        StoreError: If no place is named, and the usual one is not known.
-    """
-    return place if place is not None else os.environ.get(VARIABLE) or default_path()
-
-
-def missing_file(place: str | None) -> Path | None:
-    """Return the file that a store would be in, if it is not there.
+@contextmanager
+def needing(what: str) -> Generator[None]:
+    """Say in one line which package is not installed.
 
     Args:
-        place: What `--store` says.
-
-    Returns:
-        Its path; None if there is a file, or if the store is none of a file.
+        what: What needs it.
 
     Raises:
-        StoreError: If no place is named, and the usual one is not known.
+        click.ClickException: In the place of an ImportError.
     """
-    address = address_of(place)
-    if isinstance(address, str) and "://" in address:
-        return None
-    path = Path(address).expanduser()
-    return None if path.exists() else path
+    try:
+        yield
+    except ImportError as error:
+        is_said = "[view]" in str(error)
+        raise click.ClickException(str(error if is_said else missing(what, error))) from error
+
+
+def place_of(store: SessionStore) -> str:
+    """Write where a store is."""
+    return one_line(str(getattr(store, "path", store)))
 
 
 def print_json(value: object, *, on_one_line: bool = False) -> None:

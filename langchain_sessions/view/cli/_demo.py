@@ -13,7 +13,7 @@ import click
 from rich.text import Text
 
 from langchain_sessions.view._plain import one_line
-from langchain_sessions.view.cli._common import address_of, console, opened, store_option, writable
+from langchain_sessions.view.cli._common import console, opened, place_of, store_option, writable
 from langchain_sessions.view.terminal import sessions_table, transcript
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ def demo_command(place: str | None, model: str | None) -> None:
     _require_extra()
     with opened(place, create=True) as store:
         sessions = _hold(model, writable(store))
+        kept_in = place_of(store)
     _show(sessions)
-    console().print(_next_steps(sessions, place), soft_wrap=True)
+    console().print(_next_steps(sessions, place, kept_in), soft_wrap=True)
 
 
 def _require_extra() -> None:
@@ -107,7 +108,7 @@ def _show(sessions: Sequence[Session]) -> None:
         out.print()
 
 
-def _next_steps(sessions: Sequence[Session], place: str | None) -> Text:
+def _next_steps(sessions: Sequence[Session], place: str | None, kept_in: str) -> Text:
     """The commands that show what was kept, as they have to be typed here."""
     where = f" --store {shlex.quote(place)}" if place else ""
     commands = {
@@ -119,7 +120,7 @@ def _next_steps(sessions: Sequence[Session], place: str | None) -> Text:
     lines = [f"{_program()} {command}{where}" for command in commands]
     width = max(map(len, lines))
     text = "".join(f"\n  {line:{width}}  {what}" for line, what in zip(lines, commands.values(), strict=True))
-    return Text(f"Kept in {one_line(str(address_of(place)))}. Look again with:{text}")
+    return Text(f"Kept in {kept_in}. Look again with:{text}")
 
 
 def _program() -> str:

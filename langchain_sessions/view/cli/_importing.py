@@ -100,9 +100,9 @@ class Import:
 
     def _line(self, line: bytes, where: str) -> None:
         self.counts.lines += 1
-        refused: list[str] = []
+        rejected: list[str] = []
         try:
-            spans = spans_from_line(line, refused)
+            spans = spans_from_line(line, rejected)
         except DecodeError as error:
             self.counts.bad_lines += 1
             text = f"{where}: {one_line(str(error))}"
@@ -113,10 +113,10 @@ class Import:
         if spans is None:
             self.counts.other_lines += 1
             return
-        if refused:
-            self.counts.rejected += len(refused)
+        if rejected:
+            self.counts.rejected += len(rejected)
             self._warn(
-                f"{where}: {counted(len(refused), 'span')} rejected: {refused[0]}", self.counts.rejected
+                f"{where}: {counted(len(rejected), 'span')} rejected: {rejected[0]}", self.counts.rejected
             )
         self._batch += spans
         self._bytes += len(line)

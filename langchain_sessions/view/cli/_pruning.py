@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from langchain_sessions.view._plain import counted, moment, size
-from langchain_sessions.view.cli._common import console, opened, store_option, writable
+from langchain_sessions.view.cli._common import opened, store_option, writable
+from langchain_sessions.view.cli._progress import progress_bar
 from langchain_sessions.view.cli._types import duration_of, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
     from datetime import timedelta
 
 
@@ -44,7 +43,7 @@ def prune_command(place: str | None, older_than: timedelta | None, max_size: int
         chosen = writable(store)
         if not yes:
             _ask(_question(older_than, max_size))
-        with _progress() as progress:
+        with progress_bar("deleting", "sessions") as progress:
             pruned = chosen.prune(older_than=older_than, max_bytes=max_size, progress=progress)
     deleted = f"Deleted {counted(pruned.sessions, 'session')} ({counted(pruned.spans, 'span')})"
     click.echo(f"{deleted}; the store is {size(pruned.bytes)} smaller.")
@@ -73,18 +72,3 @@ def _ask(question: str) -> None:
     click.echo(f"{question} [y/N] ", nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise click.Abort
-
-
-@contextmanager
-def _progress() -> Generator[Callable[[int, int], None] | None]:
-    """A bar on standard error, if that is a terminal."""
-    err = console(stderr=True)
-    if not err.is_terminal:
-        yield None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("deleting"), BarColumn(), MofNCompleteColumn(), TextColumn("sessions"))
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -9,29 +9,25 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.text import Text
 
-from langchain_sessions.store import AmbiguousSessionError, SessionNotFoundError, StoreError, open_store
+from langchain_sessions.store import AmbiguousSessionError, SessionNotFoundError
 from langchain_sessions.view._json import to_plain
 from langchain_sessions.view._plain import one_line
-from langchain_sessions.view.cli._common import (
-    console,
-    json_option,
-    missing_file,
-    opened,
-    print_json,
-    store_option,
-)
+from langchain_sessions.view.cli._common import console, json_option, opened, print_json, store_option
+from langchain_sessions.view.cli._completion import complete_session_id
 from langchain_sessions.view.cli._types import number_from
 from langchain_sessions.view.terminal import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from click.shell_completion import CompletionItem
+    from typing import TypeAlias
 
     from langchain_sessions.store import Page, SessionStore, SessionSummary, Span, Turn
 
+    _Shown: TypeAlias = tuple[Turn, list[Span] | None]
+    """A turn and, if they are to be shown, its spans."""
+
 _KNOWN: Final = 1_000
-"""The latest sessions, among which one is looked for that has a similar id, or the beginning of one."""
+"""The latest sessions, among which one is looked for that has a similar id."""
 
 _SUGGESTIONS: Final = 3
 
@@ -39,28 +35,8 @@ _PAGE: Final = 100
 """Turns that are read at a time, so that the first ones are shown at once, however long the session."""
 
 
-def _complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Session ids that begin so, the latest first; none if anything is wrong: a key was hit, no more."""
-    from click.shell_completion import CompletionItem
-
-    place = ctx.params.get("place")
-    try:
-        if missing_file(place):
-            return []
-        store = open_store(place, create=False)
-        try:
-            sessions = store.sessions(limit=_KNOWN)
-        finally:
-            store.close()
-    except StoreError:
-        return []
-    # What has other than printable characters in it would end a line of what the shell reads.
-    known = {it.id: one_line(it.first_input)[:60] for it in sessions if it.id == one_line(it.id)}
-    return [CompletionItem(id_, help=said) for id_, said in known.items() if id_.startswith(incomplete)]
-
-
 @click.command("show")
-@click.argument("session_id", metavar="ID", shell_complete=_complete_id)
+@click.argument("session_id", metavar="ID", shell_complete=complete_session_id)
 @store_option
 @click.option("--project", metavar="NAME", help="Its project, when several have a session of this id.")
 @click.option("--spans", "with_spans", is_flag=True, help="Print the spans of each turn, too.")
@@ -86,50 +62,36 @@ def show_command(
     with opened(place) as store:
         session = _found(store, session_id, project)
         turns = _turns(store, session, first)
+        shown = ((it, _spans(store, it) if with_spans else None) for it in islice(turns, limit))
         show = _show_json if as_json else _show_chat
-        show(store, session, islice(turns, limit), turns, with_spans)
+        show(session, shown, turns)
 
 
-def _show_chat(
-    store: SessionStore,
-    session: SessionSummary,
-    shown: Iterator[Turn],
-    rest: Iterator[Turn],
-    with_spans: bool,
-) -> None:
+def _show_chat(session: SessionSummary, shown: Iterator[_Shown], rest: Iterator[Turn]) -> None:
     out = console()
     chat = Transcript(session)
     for line in chat.heading():
         out.print(line)
-    for turn in shown:
-        for line in chat.turn(turn, _spans(store, turn) if with_spans else None):
+    for turn, spans in shown:
+        for line in chat.turn(turn, spans):
             out.print(line)
     if (following := next(rest, None)) is not None:
         more = f"\nThere are more: the same again with --from {one_line(following.trace_id)}"
         out.print(Text(more, style="dim"), soft_wrap=True)
 
 
-def _show_json(
-    store: SessionStore,
-    session: SessionSummary,
-    shown: Iterator[Turn],
-    rest: Iterator[Turn],
-    with_spans: bool,
-) -> None:
+def _show_json(session: SessionSummary, shown: Iterator[_Shown], rest: Iterator[Turn]) -> None:
     turns: list[object] = []
-    for turn in shown:
-        plain = to_plain(turn)
-        if with_spans and isinstance(plain, dict):
-            plain["spans"] = to_plain(_spans(store, turn))
-        turns.append(plain)
+    for turn, spans in shown:
+        turns.append(_object(turn) if spans is None else {**_object(turn), "spans": to_plain(spans)})
     following = next(rest, None)
     print_json(
         {**_object(session), "turns": turns, "next": None if following is None else following.trace_id}
     )
 
 
-def _object(session: SessionSummary) -> dict[str, object]:
-    plain = to_plain(session)
+def _object(of: SessionSummary | Turn) -> dict[str, object]:
+    plain = to_plain(of)
     return {**plain} if isinstance(plain, dict) else {}
 
 

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from langchain_sessions.store import SessionNotFoundError
+from langchain_sessions.store import SessionNotFoundError, StoreMissingError, open_store
 from langchain_sessions.view._plain import one_line
 from langchain_sessions.view.cli._common import (
     console,
+    explained,
     json_option,
-    missing_file,
     opened,
     print_json,
     store_option,
 )
+from langchain_sessions.view.cli._completion import complete_session_id
 from langchain_sessions.view.cli._types import number_from
 from langchain_sessions.view.terminal import turn_line
 
@@ -41,7 +42,7 @@ _ALL: Final = sys.maxsize
 
 @click.command("tail")
 @store_option
-@click.option("--session", metavar="ID", help="Only this session.")
+@click.option("--session", metavar="ID", shell_complete=complete_session_id, help="Only this session.")
 @click.option("--project", metavar="NAME", help="Only sessions of this project.")
 @click.option(
     "-n",
@@ -70,7 +71,9 @@ def tail_command(
     With --json: one object a line, with the fields of Turn. A turn is known by its project, session_id and
     trace_id; the last line about it counts.
     """
-    if _waited_for(place):
+    with explained():
+        has_waited = _wait_for(place)
+    if has_waited:
         since_start = True  # whatever is in it has come since we began
     with opened(place) as store:
         watch = _Watch(store, session, project)
@@ -83,15 +86,19 @@ def tail_command(
                 out.print(turn_line(turn, is_new=is_new), soft_wrap=not out.is_terminal)
 
 
-def _waited_for(place: str | None) -> bool:
-    """Wait until the file of the store is there, and say so; return whether that was necessary."""
-    path = missing_file(place)
-    if path is None:
-        return False
-    click.echo(f"waiting for {one_line(str(path))} ...", err=True)
-    while missing_file(place):
-        time.sleep(_PAUSE)
-    return True
+def _wait_for(place: str | None) -> bool:
+    """Wait until there is a store, and say so; return whether that was necessary."""
+    has_waited = False
+    while True:
+        try:
+            open_store(place, create=False).close()
+        except StoreMissingError as error:
+            if not has_waited:
+                click.echo(f"waiting for {one_line(str(error.path))} ...", err=True)
+            has_waited = True
+            time.sleep(_PAUSE)
+        else:
+            return has_waited
 
 
 class _Watch:

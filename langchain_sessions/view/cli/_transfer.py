@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -15,19 +16,19 @@ import click
 from langchain_sessions.store import SessionFilter, SessionNotFoundError
 from langchain_sessions.view._files import STANDARD, writing
 from langchain_sessions.view._plain import counted, one_line
-from langchain_sessions.view.cli._common import console, json_option, opened, store_option, writable
+from langchain_sessions.view.cli._common import json_option, needing, opened, store_option, writable
+from langchain_sessions.view.cli._completion import complete_session_id
 from langchain_sessions.view.cli._filters import filter_options
+from langchain_sessions.view.cli._progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
-
-    from rich.progress import Progress
 
     from langchain_sessions.store import SessionStore, SessionSummary
 
 
 @click.command("export")
-@click.argument("session_ids", metavar="[ID]...", nargs=-1)
+@click.argument("session_ids", metavar="[ID]...", nargs=-1, shell_complete=complete_session_id)
 @store_option
 @filter_options
 @click.option(
@@ -56,15 +57,17 @@ def export_command(
     """
     if session_ids and replace(where, project=None) != SessionFilter():
         raise click.UsageError("with ids, of the options that choose sessions only --project may be given")
-    with _needing_protobuf(), opened(place) as store, _exported(store, output) as write:
+    with needing("export"):
+        import_module("langchain_sessions.store._jsonl")  # so that what is missing is said here, once
+    is_shown = output == STANDARD and sys.stdout.isatty()
+    with opened(place) as store, _exported(store, output) as write:
         sessions, total = _chosen(store, where, session_ids)
         count = turns = 0
-        with _bar("exporting", is_wanted=output != STANDARD or not sys.stdout.isatty()) as bar:
-            task = bar.add_task("sessions", total=None if bar.disable else total())
+        with progress_bar("exporting", "sessions", total=total, is_wanted=not is_shown) as progress:
             for summary in sessions:
                 turns += _write(write, store, summary, kind)
                 count += 1
-                bar.update(task, completed=count)
+                progress(count)
     if output != STANDARD:
         what = f"{counted(count, 'session')} ({counted(turns, 'turn')})"
         click.echo(f"Exported {what} to {one_line(output)}.", err=True)
@@ -88,17 +91,17 @@ def import_command(files: tuple[str, ...], place: str | None, skip_errors: bool,
     in a line), also when they are compressed with gzip. "-" is the standard input. What is in the store
     already is left as it is, so doing it again does no harm.
     """
-    with _needing_protobuf(), opened(place, create=True) as store:
+    with needing("import"):
         from langchain_sessions.view.cli._importing import Import
-
+    with opened(place, create=True) as store:
         target = Import(writable(store), skip_errors=skip_errors)
         sizes = [0 if it == STANDARD else Path(it).stat().st_size for it in files]
         try:
-            with _bar("importing", in_bytes=True) as bar:
-                task = bar.add_task("", total=None if STANDARD in files else sum(sizes))
+            total = None if STANDARD in files else sum(sizes)
+            with progress_bar("importing", total=lambda: total, in_bytes=True) as progress:
                 for number, name in enumerate(files):
                     before = sum(sizes[:number])
-                    target.read(name, lambda at, before=before: bar.update(task, completed=before + at))
+                    target.read(name, lambda at, before=before: progress(before + at))
         finally:
             if as_json:
                 click.echo(json.dumps(asdict(target.counts)))
@@ -168,32 +171,3 @@ def _write_text(stream: IO[bytes], text: str) -> None:
 def _in_ascii(text: str) -> str:
     """The same JSON, in which all other characters are escaped."""
     return re.sub(r"[^\n -~]", lambda match: json.dumps(match[0])[1:-1], text)
-
-
-@contextmanager
-def _bar(what: str, *, in_bytes: bool = False, is_wanted: bool = True) -> Generator[Progress]:
-    """A bar on standard error, if that is a terminal."""
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
-
-    err = console(stderr=True)
-    is_shown = is_wanted and err.is_terminal
-    count = DownloadColumn() if in_bytes else MofNCompleteColumn()
-    columns = (TextColumn(what), BarColumn(), count, TextColumn("{task.description}"))
-    bar = Progress(*columns, console=err, transient=True, disable=not is_shown)
-    with bar if is_shown else nullcontext():  # rich 14.0 prints an empty line for one that is not shown
-        yield bar
-
-
-@contextmanager
-def _needing_protobuf() -> Generator[None]:
-    """Say in one line what is not installed.
-
-    Raises:
-        click.ClickException: In the place of an ImportError that says how to install it.
-    """
-    try:
-        yield
-    except ImportError as error:
-        if error.name != "opentelemetry-proto":
-            raise
-        raise click.ClickException(str(error)) from error

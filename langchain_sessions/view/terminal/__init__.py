@@ -4,6 +4,8 @@ Each function returns something to print on a `rich.console.Console`. Texts from
 `rich.text.Text`, where markup is not interpreted, after `clean` or `one_line` has made them harmless.
 """
 
+from langchain_sessions.view._extra import missing
+
 try:
     from langchain_sessions.view.terminal._hits import search_hit
     from langchain_sessions.view.terminal._live import turn_line
@@ -12,11 +14,9 @@ try:
     from langchain_sessions.view.terminal._stats import stats_report
     from langchain_sessions.view.terminal._transcript import Transcript, transcript
 except ModuleNotFoundError as error:
-    package = (error.name or "").partition(".")[0]
-    if package != "rich":
+    if (error.name or "").partition(".")[0] != "rich":
         raise
-    message = "the terminal view needs rich: pip install 'langchain-sessions[view]'"
-    raise ImportError(message, name=package) from error
+    raise missing("the terminal view", error) from error
 
 __all__ = [
     "Transcript",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from langchain_sessions.view._plain import clock, counted, duration, one_line
+from langchain_sessions.view._plain import UNFINISHED, clock, counted, duration, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -47,6 +47,7 @@ class _Line:
         if console.is_terminal:
             session.truncate(_SESSION, overflow="ellipsis")
         taken = [duration(turn.duration_ns)] + ([counted(len(turn.tools), "tool")] if turn.tools else [])
+        taken += [] if turn.is_complete else [UNFINISHED]
         line = Text.assemble(
             (clock(turn.started_ns), "dim"),
             # Spans of one turn arrive one after the other; what they add is the same turn once more.

@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from langchain_sessions.view._plain import duration, one_line
+from langchain_sessions.view._spans import in_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,28 +32,16 @@ def span_tree(spans: Sequence[Span]) -> RenderableType:
     Returns:
         Something to print on a `rich.console.Console`.
     """
-    ids = {span.span_id for span in spans}
-    children: dict[str | None, list[Span]] = {}
-    for span in spans:
-        children.setdefault(span.parent_id if span.parent_id in ids else None, []).append(span)
-    shown: set[str] = set()
-    # The spans again, after the tops: parents that go in a circle leave nobody at the top.
-    tops = (*children.get(None, ()), *spans)
-    return Group(*[_tree(top, children, shown) for top in tops if top.span_id not in shown])
-
-
-def _tree(top: Span, children: dict[str | None, list[Span]], shown: set[str]) -> Tree:
-    root = Tree(_label(top), guide_style="dim")
-    shown.add(top.span_id)
-    waiting = [(top, root, 0)]
-    while waiting:
-        parent, node, depth = waiting.pop()
-        for span in children.get(parent.span_id, ()):
-            if span.span_id not in shown:
-                shown.add(span.span_id)
-                branch = node.add(_label(span))
-                waiting.append((span, branch if depth < _DEEPEST else node, depth + 1))
-    return root
+    tops: list[Tree] = []
+    branches: list[Tree] = []  # those that lead to the span, from the top
+    for span, depth in in_tree(spans):
+        level = min(depth, _DEEPEST)
+        label = _label(span)
+        branch = branches[level - 1].add(label) if level else Tree(label, guide_style="dim")
+        branches[level:] = [branch]
+        if not level:
+            tops.append(branch)
+    return Group(*tops)
 
 
 def _label(span: Span) -> Text:

@@ -11,8 +11,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from langchain_sessions.view._plain import compact, counted, duration, one_line
-from langchain_sessions.view.terminal._texts import INDENT, spent
+from langchain_sessions.view._plain import compact, counted, duration, one_line, share, spent
+from langchain_sessions.view.terminal._texts import INDENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,11 +55,8 @@ def _totals(stats: SessionStats) -> Iterator[RenderableType]:
     yield Text(" · ".join(counts), style="bold")
     yield Text(" · ".join(spent(stats)))
     if stats.turns:
-        share = f"{stats.errors / stats.turns:.1%} of the turns"
-        yield Text(
-            f"{counted(stats.errors, 'error')}, {share}" if stats.errors else "no errors",
-            style="red" if stats.errors else "",
-        )
+        errors = f"{counted(stats.errors, 'error')}, {share(stats.errors, stats.turns)} of the turns"
+        yield Text(errors, style="red") if stats.errors else Text("no errors")
     if stats.p50_turn_ns is not None and stats.p95_turn_ns is not None:
         yield Text(f"a turn took {duration(stats.p50_turn_ns)} (median), {duration(stats.p95_turn_ns)} (p95)")
     if len(stats.projects) > 1:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from langchain_sessions.view._plain import call, money, one_line
+from langchain_sessions.view._plain import call, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from langchain_sessions.store import SessionStats, SessionSummary, ToolUse, Turn
+    from langchain_sessions.store import ToolUse
 
 LABEL: Final = 16
 """Cells for a speaker's name; a longer one (an e-mail address, a UUID) is in full above the transcript."""
@@ -61,9 +61,3 @@ def tool_text(tool: ToolUse) -> Text:
     if tool.error is not None:
         return Text.assemble(written, (f" failed: {one_line(tool.error)}", "red"))
     return Text(f"{written} → {one_line(tool.output)}")
-
-
-def spent(of: SessionSummary | SessionStats | Turn) -> list[str]:
-    """Tokens and, where it is known, what they cost."""
-    tokens = f"{of.prompt_tokens:,} tokens in, {of.completion_tokens:,} out"
-    return [tokens] if of.cost is None else [tokens, money(of.cost)]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
-from langchain_sessions.view._plain import clean, clock, counted, day, duration, moment, one_line
+from langchain_sessions.view._plain import about, clean, clock, counted, day, one_line, taken
 from langchain_sessions.view.terminal._spans import span_tree
-from langchain_sessions.view.terminal._texts import INDENT, Entry, assistant, speaker, spent, tool_text
+from langchain_sessions.view.terminal._texts import INDENT, Entry, assistant, speaker, tool_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from langchain_sessions.store import Session, SessionSummary, Span, Turn
-
-_USUAL_PROJECT: Final = "default"
 
 
 def transcript(session: Session) -> RenderableType:
@@ -45,8 +43,7 @@ class Transcript:
 
     def __init__(self, session: SessionSummary) -> None:
         self._session = session
-        self._speaker = speaker(session.user)
-        self._width = max(self._speaker.cell_len, assistant().cell_len)
+        self._width = max(speaker(session.user).cell_len, assistant().cell_len)
         self._day = day(session.started_ns)
 
     def heading(self) -> Iterator[RenderableType]:
@@ -54,10 +51,7 @@ class Transcript:
         session = self._session
         yield Rule(style="dim")
         yield Text.assemble("Session ", (one_line(session.id), "bold"), overflow="fold")
-        sums = [one_line(session.user)] if session.user else []
-        sums += [f"project {one_line(session.project)}"] if session.project != _USUAL_PROJECT else []
-        sums += [counted(session.turn_count, "turn"), counted(session.span_count, "span"), *spent(session)]
-        sums += [f"began {moment(session.started_ns)}"]
+        sums = about(session)
         sums += [counted(session.error_count, "error")] if session.error_count else []
         yield Text(" · ".join(sums), style="dim", overflow="fold")
 
@@ -71,7 +65,7 @@ class Transcript:
         if (today := day(turn.started_ns)) != self._day:
             self._day = today
             yield Text(f"\n{INDENT}{today}", style="dim")
-        who = self._speaker if turn.user in {None, self._session.user} else speaker(turn.user)
+        who = speaker(turn.user)  # not the session's user: in a room, this may be somebody else's turn
         width = max(self._width, who.cell_len)
         yield Text()
         yield Entry(who, Text(clean(turn.input) or "(nothing)"), width)
@@ -81,8 +75,7 @@ class Transcript:
             yield Entry(assistant(), Text(clean(turn.output) or "(no answer)"), width)
         if turn.error:
             yield Entry(Text("error", style="bold red"), Text(one_line(turn.error), style="red"), width)
-        taken = [clock(turn.started_ns), duration(turn.duration_ns), *spent(turn)]
-        yield Entry(Text(), Text(" · ".join(taken), style="dim"), width)
+        yield Entry(Text(), Text(" · ".join([clock(turn.started_ns), *taken(turn)]), style="dim"), width)
         if spans is not None:
             yield Entry(Text(), Text(f"trace {one_line(turn.trace_id)}", style="dim"), width)
             yield Padding(span_tree(spans), (0, 0, 0, width + 2 * len(INDENT)))

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from langchain_sessions.view._extra import missing
+
 try:
     for _needed in ("jinja2", "markdown_it", "starlette"):
         import_module(_needed)  # so that what is missing is said here, once
 except ModuleNotFoundError as error:
-    package = (error.name or "").partition(".")[0]
-    message = f"the web page needs {package}: pip install 'langchain-sessions[view]'"
-    raise ImportError(message, name=package) from error
+    raise missing("the web page", error) from error
 
 from langchain_sessions.view.web._app import create_app
 from langchain_sessions.view.web._security import LOOPBACK, Access, make_token

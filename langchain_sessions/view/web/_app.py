@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from langchain_sessions.store import AmbiguousSessionError, SessionNotFoundError, StoreError
-from langchain_sessions.view._plain import one_line
+from langchain_sessions.view._plain import beginning, one_line
 from langchain_sessions.view.web import _render
 from langchain_sessions.view.web._deleting import Deleting
 from langchain_sessions.view.web._links import address
@@ -89,7 +89,7 @@ def _ambiguous(request: Request, error: Exception) -> Response:
     return _said(
         300,
         "Which one?",
-        f"Several projects have a session of the id {_render.name(session_id)}.",
+        f"Several projects have a session of the id {beginning(session_id, 120)}.",
         choices=choices,
     )
 

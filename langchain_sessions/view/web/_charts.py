@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from markupsafe import Markup
 
 from langchain_sessions.store import DayStats
-from langchain_sessions.view._plain import compact, counted, duration, money
+from langchain_sessions.view._plain import compact, counted, duration, money, share, tokens
 from langchain_sessions.view.web._links import turn_anchor
 
 if TYPE_CHECKING:
@@ -134,14 +134,6 @@ def day_name(day: date) -> str:
     return f"{day:%a} {day.day} {day:%b}"
 
 
-def share(part: int, whole: int) -> str:
-    """Write a part of a whole in per cent."""
-    if not part or not whole:
-        return "0 %"
-    percent = 100 * part / whole
-    return "<0.1 %" if percent < 0.1 else f"{percent:.1f} %" if percent < 9.95 else f"{percent:.0f} %"
-
-
 def _nothing(day: date) -> DayStats:
     return DayStats(
         day=day,
@@ -186,7 +178,7 @@ def _tokens(stats: SessionStats, days: Sequence[DayStats]) -> Tile:
     columns = [
         _column(
             it.day,
-            f"{it.prompt_tokens:,} tokens in, {it.completion_tokens:,} out",
+            tokens(it),
             ("c", it.prompt_tokens),
             ("c2", it.completion_tokens),
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from langchain_sessions.view._plain import call
+from langchain_sessions.view._plain import beginning, call
 from langchain_sessions.view.web._texts import cut, marked, previewed, rendered, written
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ class TurnView:
     Attributes:
         turn: What the store knows.
         number: Its place in the session, from 1, or None if that is not known.
-        said: What the user said.
-        answered: What came of it.
+        input: What the user said.
+        output: What came of it.
         tools: The tools that were used.
         more_tools: How many more.
     """
 
     turn: Turn
     number: int | None
-    said: Shown
-    answered: Shown
+    input: Shown
+    output: Shown
     tools: tuple[ToolView, ...]
     more_tools: int
 
@@ -99,8 +99,8 @@ def turn_views(turns: Sequence[Turn], first: int | None) -> list[TurnView]:
         TurnView(
             turn=turn,
             number=None if first is None else first + place,
-            said=written(turn.input),
-            answered=rendered(turn.output),
+            input=written(turn.input),
+            output=rendered(turn.output),
             tools=tuple(_tool(it) for it in turn.tools[:_TOOLS]),
             more_tools=max(0, len(turn.tools) - _TOOLS),
         )
@@ -125,9 +125,4 @@ def hit_groups(
 
 def _tool(tool: ToolUse) -> ToolView:
     line = call(cut(tool.name, _CALL), cut(tool.input, _CALL * 4))
-    return ToolView(
-        tool,
-        line if len(line) <= _CALL else f"{line[:_CALL]}…",
-        previewed(tool.input),
-        previewed(tool.output),
-    )
+    return ToolView(tool, beginning(line, _CALL), previewed(tool.input), previewed(tool.output))

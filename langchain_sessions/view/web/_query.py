@@ -58,8 +58,8 @@ class Query:
         period: A key of PERIODS, or empty.
         first: The first day, or None.
         last: The last day, or None.
-        errors: With errors only.
-        turns: With at least so many turns.
+        has_errors: With at least one failed turn.
+        min_turns: With at least so many turns.
         sort: A key of SORTS.
         after: The page's place in the list, or None for its beginning.
     """
@@ -70,8 +70,8 @@ class Query:
     period: str = ""
     first: date | None = None
     last: date | None = None
-    errors: bool = False
-    turns: int = 1
+    has_errors: bool = False
+    min_turns: int = 1
     sort: Sort = "last_activity"
     after: str | None = None
 
@@ -97,8 +97,8 @@ class Query:
             period=period,
             first=_day(parameters, "from"),
             last=_day(parameters, "to"),
-            errors=parameters.get("errors", "") not in {"", "0"},
-            turns=_number(parameters, "turns"),
+            has_errors=parameters.get("errors", "") not in {"", "0"},
+            min_turns=_number(parameters, "turns"),
             sort=cast("Sort", sort),
             after=parameters.get("after") or None,
         )
@@ -112,8 +112,8 @@ class Query:
             "period": self.period,
             "from": self.first.isoformat() if self.first else None,
             "to": self.last.isoformat() if self.last else None,
-            "errors": "1" if self.errors else None,
-            "turns": self.turns if self.turns > 1 else None,
+            "errors": "1" if self.has_errors else None,
+            "turns": self.min_turns if self.min_turns > 1 else None,
             "sort": self.sort if self.sort != "last_activity" else None,
         }
 
@@ -136,14 +136,14 @@ class Query:
             or self.period
             or self.first
             or self.last
-            or self.errors
-            or self.turns > 1
+            or self.has_errors
+            or self.min_turns > 1
         )
 
     @property
     def has_more(self) -> bool:
         """Whether one of the filters is in use that the page keeps folded."""
-        return bool(self.user or self.first or self.last or self.turns > 1)
+        return bool(self.user or self.first or self.last or self.min_turns > 1)
 
     def where(self, now: datetime) -> SessionFilter:
         """Which sessions are listed."""
@@ -156,8 +156,8 @@ class Query:
             user=self.user or None,
             since=_midnight(since) if since else None,
             until=_midnight(self.last + timedelta(days=1)) if self.last else None,
-            has_errors=self.errors,
-            min_turns=self.turns,
+            has_errors=self.has_errors,
+            min_turns=self.min_turns,
         )
 
     def days(self, now: datetime, newest: date | None) -> tuple[date, date]:

@@ -63,15 +63,9 @@ def size(characters: int) -> str:
     return f"{_plain.compact(characters)} characters"
 
 
-def name(text: str, most: int = 120) -> str:
-    """Write an id or a name: in one line, harmless, and not without end."""
-    line = _plain.one_line(text[: most * 4])
-    return line if len(line) <= most else f"{line[:most]}…"
-
-
 def teaser(text: str, most: int = 160) -> str:
     """Write the beginning of an answer in one line, without the marks of markdown."""
-    return name(_MARKS.sub("", text), most)
+    return _plain.beginning(_MARKS.sub("", text), most)
 
 
 def _make() -> Environment:
@@ -91,7 +85,7 @@ def _make() -> Environment:
         "duration": _plain.duration,
         "iso": iso,
         "money": _plain.money,
-        "name": name,
+        "name": _plain.beginning,
         "short": _plain.compact,
         "size": size,
         "teaser": teaser,

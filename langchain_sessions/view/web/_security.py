@@ -2,8 +2,7 @@
 
 Three walls, the first before anything else is looked at:
 
-* **The name by which we are called.** A page of somebody else's can point a name of its own at 127.0.0.1 and
-  read what is there (DNS rebinding). The request's `Host` then is that name, which we do not answer to.
+* **The name by which we are called**, which no page of somebody else's has: see `_access`.
 * **The token**, where other machines can connect. It comes once, in the address, and goes on as a cookie.
 * **Headers** by which the browser runs no script and loads nothing but ours, whatever a message contains.
 """
@@ -11,7 +10,6 @@ Three walls, the first before anything else is looked at:
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -21,6 +19,8 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse
+
+from langchain_sessions.view._access import host_name, is_address, is_bearer, is_same, is_same_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,18 +83,16 @@ class Access:
 
     def knows(self, host: str) -> bool:
         """Tell whether we answer to a `Host` header."""
-        name = _name_of(host)
-        if name in {_name_of(it) for it in self.names}:
-            return True
-        return self.any_address and _is_address(name)
+        name = host_name(host)
+        return name in map(host_name, self.names) or (self.any_address and is_address(name))
 
     def is_token(self, text: str) -> bool:
         """Compare a token in constant time."""
-        return self.token is not None and hmac.compare_digest(text.encode(), self.token.encode())
+        return self.token is not None and is_same(text, self.token)
 
     def is_cookie(self, text: str) -> bool:
         """Compare a cookie in constant time."""
-        return hmac.compare_digest(text.encode(), self.cookie.encode())
+        return is_same(text, self.cookie)
 
     @property
     def cookie(self) -> str:
@@ -164,8 +162,8 @@ class Guard:
         )
 
     def _has_token(self, headers: Headers) -> bool:
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._access.is_token(bearer.strip()):
+        authorization = headers.get("authorization", "")
+        if self._access.token is not None and is_bearer(authorization, self._access.token):
             return True
         cookies = cookie_parser(headers.get("cookie", ""))
         return self._access.is_cookie(cookies.get(self._access.cookie_name, ""))
@@ -211,22 +209,6 @@ class Forms:
             return False
         # Our pages are told to send no referrer, for which browsers make the origin of a form "null".
         origin = headers.get("origin", "null")
-        if origin != "null" and origin.partition("://")[2] != headers.get("host"):
+        if origin != "null" and not is_same_origin(origin, headers.get("host")):
             return False
-        return hmac.compare_digest(token.encode("utf-8", "replace"), self.token(*purpose).encode())
-
-
-def _name_of(host: str) -> str:
-    """`Example.com.:80` as `example.com`, `[::1]:80` as `::1`."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    name = host if host.count(":") > 1 else host.partition(":")[0]
-    return name.removesuffix(".").lower()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+        return is_same(token, self.token(*purpose))

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYetError
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -84,7 +83,7 @@ class StatsCache:
             return known
         try:
             return counting.result(_WAIT)
-        except (NotYetError, CancelledError):
+        except (TimeoutError, CancelledError):
             return None
 
     def close(self) -> None:

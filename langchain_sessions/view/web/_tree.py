@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from langchain_sessions.view._spans import in_tree
 from langchain_sessions.view.web._texts import previewed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from langchain_sessions.store import Span
     from langchain_sessions.view.web._texts import Shown
@@ -93,7 +94,7 @@ def rows(spans: Sequence[Span]) -> list[Row]:
         return []
     first = min(it.start_ns for it in spans)
     whole = max(1, max(it.end_ns for it in spans) - first)
-    return [_row(span, depth, first, whole) for span, depth in _walk(spans)]
+    return [_row(span, depth, first, whole) for span, depth in in_tree(spans)]
 
 
 def facts(values: Mapping[str, object]) -> list[Fact]:
@@ -106,25 +107,6 @@ def text_of(value: object) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _walk(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
-    """Yield all spans, each once, and their depth. Those that go in a circle come last, as roots."""
-    ids = {it.span_id for it in spans}
-    children: dict[str | None, list[Span]] = {}
-    for span in sorted(spans, key=lambda it: (it.start_ns, -it.end_ns, it.span_id)):
-        parent = span.parent_id if span.parent_id in ids else None
-        children.setdefault(parent, []).append(span)
-    seen: set[str] = set()
-    for start in (children.get(None, []), spans):
-        waiting = [(span, 0) for span in reversed(start)]
-        while waiting:
-            span, depth = waiting.pop()
-            if span.span_id in seen:
-                continue
-            seen.add(span.span_id)
-            yield span, depth
-            waiting += [(it, depth + 1) for it in reversed(children.get(span.span_id, []))]
 
 
 def _row(span: Span, depth: int, first: int, whole: int) -> Row:

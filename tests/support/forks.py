@@ -1,0 +1,39 @@
+"""Processes that are forked from a test, and wait for each other."""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def in_a_fork(work: Callable[[], object]) -> int:
+    """Run something in a process that is forked from this one; return its process id."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def wait_for(child: int) -> None:
+    """Wait for a process, which must have ended well."""
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def signal_pair() -> tuple[Callable[[], object], Callable[[], object]]:
+    """What one process calls to go on, and another to wait for that."""
+    receive, send = os.pipe()
+
+    def wait() -> None:
+        assert select.select([receive], [], [], 60)[0], "the other process does not go on"
+        os.read(receive, 1)
+
+    return lambda: os.write(send, b"!"), wait

@@ -1,0 +1,62 @@
+"""A process that writes to a store, or reads it, until it is told to stop.
+
+Its arguments are "write", the path, the writer's number and how many batches; or "read" and the path.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from langchain_sessions.store import SQLiteSessionStore
+from tests.support.spans import turn
+from tests.support.stores import all_summaries
+
+if TYPE_CHECKING:
+    from langchain_sessions.store import Span
+
+TURNS_A_BATCH = 10
+
+
+def batch_of(name: int, number: int) -> list[Span]:
+    """The spans of a writer's batch, of a session of its own and of one that it shares with the others."""
+    first = name * 100_000 + number * TURNS_A_BATCH
+    return [
+        it
+        for place in range(TURNS_A_BATCH)
+        for it in turn(first + place, "shared" if place % 2 else f"writer {name}", tokens=(3, 1), start=first)
+    ]
+
+
+def write(path: str, name: int, batches: int) -> None:
+    """Write batches, and say after each that it is stored."""
+    with closing(SQLiteSessionStore(path)) as store:
+        for number in range(batches):
+            store.add(batch_of(name, number))
+            sys.stdout.write(f"{number}\n")
+            sys.stdout.flush()
+
+
+def read(path: str) -> None:
+    """Read all that there is, until the input ends; what is read has to be of one moment."""
+    readings = 0
+    with closing(SQLiteSessionStore(path)) as store:
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            for summary in all_summaries(store):
+                session = store.session(summary.id)
+                assert session.turn_count == len(session.turns)
+                assert session.span_count == 2 * session.turn_count
+            stats = store.stats()
+            assert stats.prompt_tokens == 3 * stats.turns
+            assert len(store.search("question", limit=5)) <= 5
+            readings += 1
+    sys.stdout.write(f"{readings}\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "write":
+        write(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        read(sys.argv[2])
