@@ -17,7 +17,7 @@ from langchain_sessions._privacy import scrub
 from langchain_sessions._readable import questions_in, turn_of
 from langchain_sessions._records import LightRecords
 from langchain_sessions._reports import Reports
-from langchain_sessions._runs import NO_CONTEXT, LiveRun, LiveRuns, everywhere
+from langchain_sessions._runs import NO_CONTEXT, SESSION_ID, LiveRun, LiveRuns, everywhere
 from langchain_sessions._upstream import (
     OpenInferenceTracer,
     SessionSpan,
@@ -359,6 +359,9 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
                 # Nothing inside told its id, which LangChain may have hidden: rather none than another's.
                 live.ids = live.settled_ids()
             live.tell_ancestors(live.ids)
+        parent = live.parent
+        if parent is not None and SESSION_ID not in parent.ids:
+            parent.note_called(run.name, has_session=SESSION_ID in live.ids)
         span = span_of_run(self, run.id)
         if span is None:  # tracing was suppressed at the start, so nothing is recorded
             return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 from openinference.instrumentation import REDACTED_VALUE, TraceConfig
 from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttributes
 
+from langchain_sessions._names import INPUT_ORIGINAL, OUTPUT_ORIGINAL
 from langchain_sessions._turns import input_text, output_text
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 
 _NULL: Final = "null"
 """What OpenInference writes for nothing."""
-
-INPUT_ORIGINAL: Final = "langchain_sessions.input.original"
-"""The attribute with the JSON that OpenInference wrote as `input.value`."""
-
-OUTPUT_ORIGINAL: Final = "langchain_sessions.output.original"
-"""The attribute with the JSON that OpenInference wrote as `output.value`."""
 
 _INPUT_SWITCHES: Final = ("hide_inputs", "hide_input_messages", "hide_input_text", "hide_prompts")
 _OUTPUT_SWITCHES: Final = ("hide_outputs", "hide_output_messages", "hide_output_text", "hide_choices")

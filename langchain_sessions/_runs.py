@@ -110,6 +110,7 @@ class LiveRun:
 
     __slots__ = (
         "_below",
+        "_called",
         "_view",
         "ambient",
         "configured",
@@ -162,6 +163,7 @@ class LiveRun:
         self.repeats = 0
         self._view: Context | None = None
         self._below: dict[str, str | Literal[Several.SEVERAL]] | None = None
+        self._called: dict[str, bool] | None = None
 
     @classmethod
     def like(cls, parent: LiveRun, run_id: UUID) -> LiveRun:
@@ -223,6 +225,18 @@ class LiveRun:
                     self._below[name] = Several.SEVERAL
         if secrets and self.span is not None:
             self.span.conceal(secrets)
+
+    def note_called(self, name: str, *, has_session: bool) -> None:
+        """Remember of a run inside this one, that ends, whether it is in a session.
+
+        What is called several times, now in a session and now in none, serves several conversations, of which
+        one has no id.
+        """
+        with _below_lock:
+            if self._called is None:
+                self._called = {}
+            if self._called.setdefault(name, has_session) is not has_session:
+                self._below = {**(self._below or {}), SESSION_ID: Several.SEVERAL}
 
     def settle(self) -> bool:
         """At the end: a run without an id takes the one found below it, if there was exactly one.

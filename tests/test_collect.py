@@ -212,6 +212,14 @@ def test_a_bomb_takes_no_memory(here: Here) -> None:
         tracemalloc.stop()
 
 
+def test_what_shrinks_too_well_is_nothing_to_keep(running: Collector) -> None:
+    """Spans of nothing take little room when they are sent, and a hundred times as much when read."""
+    empty = gzip.compress(b"\x0a\x00" * 2**20)
+    headers = {"content-type": PROTOBUF, "content-encoding": "gzip"}
+
+    assert httpx.post(running.endpoint, content=empty, headers=headers).status_code == 413
+
+
 @pytest.mark.parametrize(
     ("path", "method", "status"),
     [

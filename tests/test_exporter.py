@@ -5,6 +5,7 @@ import resource
 import signal
 import sqlite3
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -201,6 +202,19 @@ def test_a_store_that_will_never_open_is_an_error_at_once(
 
     with pytest.raises(StoreError, match=message):
         SessionStoreExporter(path)
+
+
+@pytest.mark.parametrize("value", [Decimal(1_500), 1_500.9, float("nan"), float("inf"), "noon"])
+def test_times_of_any_type_are_taken(traces: Traces, path: Path, value: Any) -> None:
+    """OpenTelemetry does not look at the times that it is given; one odd span must not keep the others."""
+    spans = recorded(traces, 2)
+    odd: Any = spans[0]
+    odd._start_time = value
+    exporter = SessionStoreExporter(path)
+
+    assert exporter.export(spans) is SUCCESS
+    exporter.shutdown()
+    assert sorted(stored(path)) == ["question 0", "question 1"]
 
 
 def test_one_span_that_cannot_be_stored_takes_no_other_with_it(

@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[SQLiteSessionStore]:
 CASES = {
     "one session, and spans without an id above, below and beside": (
         [span(1, kind=""), span(2, 1, session="a"), span(3, 2), span(4, 1, kind=""), span(5, 77, kind="")],
-        {"a": {1, 2, 3, 4, 5}},
+        {"a": {1, 2, 3}},
     ),
     "runs without an id above and beside those of the only session": (
         [span(1), span(2, 1, session="a"), span(3, 2), span(4, 1), span(5, 77)],
@@ -209,3 +209,39 @@ def test_an_id_that_is_none_is_refused_with_the_whole_batch(store: SQLiteSession
     with pytest.raises(ValueError, match="hexadecimal"):
         store.add([span(1, session="a"), replace(span(2, session="a"), **{field: "' OR 1=1"})])
     assert list(store.sessions()) == []
+
+
+def test_one_id_in_two_projects_is_two_sessions_unless_one_calls_the_other(
+    store: SQLiteSessionStore,
+) -> None:
+    """Customer 42 of the shop is not employee 42; what a service does inside a turn is part of the turn."""
+    store.add(
+        [
+            span(1, kind=""),
+            span(2, 1, session="42", project="shop", said="shop question", start=1),
+            span(3, 2, session="42", project="stock", said="stock", start=2),
+            span(4, 1, session="42", project="hr", said="hr question", start=3),
+        ]
+    )
+
+    found = {it.project: store.session("42", project=it.project).turns for it in store.sessions()}
+    assert {project: [it.input for it in turns] for project, turns in found.items()} == {
+        "shop": ["shop question"],
+        "hr": ["hr question"],
+    }
+    ids = {
+        project: [it.span_id[-1] for it in store.spans("42", turns[0].trace_id, project=project)]
+        for project, turns in found.items()
+    }
+    assert ids == {"shop": ["2", "3"], "hr": ["4"]}
+    store.delete("42", project="shop")
+    assert [it.input for it in store.session("42").turns] == ["hr question"]
+
+
+def test_a_span_that_a_turn_was_written_to_lends_its_session_to_nobody(store: SQLiteSessionStore) -> None:
+    """The request that shows a turn may also have served somebody else, who has no id."""
+    shown = span(1, kind="", session="a", attributes={"langchain_sessions.enclosing": True})
+    store.add([shown, span(2, 1, session="a", said="hi"), span(3, 1, said="anonymous", start=1)])
+
+    [turn] = store.session("a").turns
+    assert (turn.input, turn.span_count) == ("hi", 2)

@@ -584,3 +584,22 @@ def test_a_handler_in_a_models_constructor_takes_the_session_around(
     with session("A"):
         (runnables.chain() | RunnableLambda(str) | model).invoke({"q": "hi"})
     assert traces.sessions() == ["A"]
+
+
+@pytest.mark.parametrize("order", [("T", None), (None, "T")])
+def test_a_job_that_also_serves_somebody_without_an_id_belongs_to_nobody(
+    handler: SessionCallbackHandler, traces: Traces, order: tuple[str | None, ...]
+) -> None:
+    """The one id that is found below a run is not the run's if what has it was called without one, too."""
+
+    def job(questions: list[str]) -> list[str]:
+        configs = [RunnableConfig(metadata={"session_id": it} if it else {}) for it in order]
+        return echo("chat").batch(questions, configs)
+
+    RunnableLambda(job, name="job").invoke(["1", "2"], {"callbacks": [handler]})
+
+    assert {(span.name, attribute(span, SESSION_ID)) for span in traces} == {
+        ("job", None),
+        ("chat", "T"),
+        ("chat", None),
+    }

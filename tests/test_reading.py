@@ -118,8 +118,10 @@ def recorder() -> Recorder:
 
 def test_a_turn_is_read_from_its_model_calls_and_tools(recorder: Recorder) -> None:
     """Where the root's JSON was cut off, the first call's last user message is the question, and so on."""
-    cut = {"input": '{"messages": [', "input_type": JSON, "output": '{"messages": [', "output_type": JSON}
-    root = recorder.span(100, 900, session="abc", user="ada", **cut)
+    cut = '{"messages": ['
+    root = recorder.span(
+        *(100, 900), session="abc", user="ada", input=cut, input_type=JSON, output=cut, output_type=JSON
+    )
     question = [("user", "earlier"), ("assistant", "yes?"), ("user", "what is 6 * 7?")]
     model_call(recorder, 200, 300, root, [("system", "be brief"), *question], "")
     result = json.dumps({"type": "tool", "data": {"content": "42", "status": "success"}})
@@ -212,7 +214,7 @@ def test_the_span_above_one_session_is_part_of_it(recorder: Recorder) -> None:
     recorder.span(1, 8, parent=root, session=" abc ", user="ada", input="hi")
     recorder.span(8, 9, parent=root, kind=None)
 
-    assert sessions(recorder) == [("abc", "ada", 3, "hi")]
+    assert sessions(recorder) == [("abc", "ada", 2, "hi")]
 
 
 def test_the_span_above_several_sessions_belongs_to_none(recorder: Recorder) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_sessions.store import SQLiteSessionStore, Turn
+from langchain_sessions.store import SessionFilter, SQLiteSessionStore, Turn
 from tests.support.spans import MINUTE, SECOND, expected, span
 from tests.support.stores import all_sessions, audit
 
@@ -234,3 +234,52 @@ def test_bytes_and_nested_values_come_back_as_json_has_them(store: SQLiteSession
         "map": {"a": [None, True, 1.5]},
         "big": 2**80,
     }
+
+
+def test_a_turn_is_incomplete_until_the_span_around_it_has_come(store: SQLiteSessionStore) -> None:
+    """Steps are exported before the run that they are steps of; a parent elsewhere may never come."""
+    step = span(2, 1, session="a", said="a step")
+    store.add([replace(step, parent_is_remote=False)])
+    [before] = store.session("a").turns
+    store.add([span(1, session="a", said="the turn")])
+    [after] = store.session("a").turns
+    remote = replace(step, trace_id="9" * 32, parent_is_remote=True)
+    store.add([remote])
+    [_, alone] = store.session("a").turns
+
+    assert (before.input, before.is_complete) == ("a step", False)
+    assert (after.input, after.is_complete) == ("the turn", True)
+    assert alone.is_complete
+    assert store.spans("a", remote.trace_id) == [remote]
+
+
+def test_a_stream_that_its_reader_has_left_is_no_failure(store: SQLiteSessionStore) -> None:
+    """Whoever presses Stop is content."""
+    left = span(1, session="a", error="GeneratorExit()Traceback (most recent call last):\n ...")
+
+    assert turn_of(store, left).error is None
+
+
+def test_a_user_is_whoever_speaks_in_a_turn(store: SQLiteSessionStore) -> None:
+    """In a room of several, a search and statistics for a user look at that user's turns alone."""
+    store.add(
+        [
+            span(1, trace=1, session="room", user="ada", said="alpha one", start=0),
+            span(1, trace=2, session="room", user="bob", said="alpha two", start=MINUTE),
+            span(1, trace=3, session="room", said="alpha three", start=2 * MINUTE),
+        ]
+    )
+    bobs = SessionFilter(user="bob")
+
+    assert [it.user for it in store.session("room").turns] == ["ada", "bob", None]
+    assert [it.id for it in store.sessions(bobs)] == ["room"]
+    assert [it.turn.input for it in store.search("alpha", bobs)] == ["alpha two"]
+    assert (store.stats(bobs).turns, store.stats(bobs).users, store.stats().users) == (1, 1, 2)
+    assert list(store.sessions(SessionFilter(user="eve"))) == []
+
+
+def test_traces_that_name_no_session_are_counted(store: SQLiteSessionStore) -> None:
+    """Whoever has forgotten the id is told that something came."""
+    store.add([span(1, trace=1), span(2, 1, trace=1), span(1, trace=2, session="a")])
+
+    assert store.stats().traces_without_session == 1

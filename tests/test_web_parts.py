@@ -9,6 +9,8 @@ import pytest
 from langchain_sessions.store import SessionFilter, SQLiteSessionStore, StoreError
 from langchain_sessions.view._plain import share
 from langchain_sessions.view.web import _charts, _query, _stats, _tree
+from langchain_sessions.view.web._markdown import html_of
+from langchain_sessions.view.web._texts import laid_out
 from tests.support.conversations import span
 from tests.support.sample_sessions import (
     DAY,
@@ -139,3 +141,19 @@ def test_days_are_drawn_from_the_first_to_the_last(store: SQLiteSessionStore) ->
     last = datetime.fromtimestamp(END / SECOND, UTC).date()
     first = datetime.fromtimestamp(END / SECOND - 9 * 86_400, UTC).date()
     assert _charts.tiles(store.stats(), first, last)[0].picture.count('class="column"') == 10
+
+
+def test_brackets_in_brackets_are_not_laid_out() -> None:
+    """Each line is indented by its depth, so that a few thousand brackets would become megabytes."""
+    deep = "[" * 5_000 + "]" * 5_000
+
+    assert laid_out(deep) == deep
+    assert laid_out('{"a": [1]}') == '{\n  "a": [\n    1\n  ]\n}'
+
+
+def test_a_table_wider_than_a_page_is_text() -> None:
+    """Its rows would be filled up to its header."""
+    wide = "|a" * 2_000 + "|\n" + "|-" * 2_000 + "|\n" + "|b|\n" * 500
+
+    assert "<table>" not in html_of(wide)
+    assert "<table>" in html_of("|a|b|\n|-|-|\n|1|2|")

@@ -431,3 +431,22 @@ def test_a_store_that_only_reads_has_no_buttons(store: SQLiteSessionStore) -> No
     with visiting(ReadOnly(store), allow_delete=True) as client:  # type: ignore[arg-type]
         assert "/delete" not in client.get("/session?id=abc").text
         assert client.get("/delete?id=abc&project=default").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "status"),
+    [
+        ("cross-site", "no-cors", 403),
+        ("cross-site", "cors", 403),
+        ("cross-site", "navigate", 200),
+        ("same-origin", "cors", 200),
+        ("none", "navigate", 200),
+    ],
+)
+def test_pages_of_others_may_lead_here_and_no_more(
+    shared: httpx.Client, site: str, mode: str, status: int
+) -> None:
+    """A request that another site makes behind its visitor's back, for an image say, is refused."""
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": mode}
+
+    assert shared.get("/search?q=a", headers=headers).status_code == status

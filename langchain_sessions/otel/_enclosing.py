@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttributes
 
+from langchain_sessions._names import ENCLOSING
 from langchain_sessions._runs import NO_IDS, SESSION_ID, USER_ID, enclosing_spans
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class Enclosing:
             SpanAttributes.OUTPUT_MIME_TYPE in known,
         )
         names = (*(() if has_input else _FIRST_WINS), *(() if root.has_own_output else _LAST_WINS))
+        if SESSION_ID not in known:
+            root.span.set_attribute(ENCLOSING, True)
         for name in (*names, USER_ID, SESSION_ID):
             is_taken = name in known and name not in _LAST_WINS
             if name in given and not is_taken:

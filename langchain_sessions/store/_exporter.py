@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,11 @@ MAX_WAITING: Final = 8_192
 
 _BATCH: Final = 512
 """Spans in one transaction."""
+
+_LONG: Final = 1.0
+_REST: Final = 5.0
+"""Seconds: a store that took longer than the first to say that it cannot be used is left alone for as long
+as it took, and no longer than the second."""
 
 
 class SessionStoreExporter(SpanExporter):
@@ -58,6 +64,7 @@ class SessionStoreExporter(SpanExporter):
         self._max_waiting: Final = max_waiting
         self._reports: Final = Reports()
         self._dropped = 0
+        self._rests_until = 0.0
         self._is_shut_down = False
         self._place: str | os.PathLike[str] | None = None
         self._store: WritableSessionStore | None = None
@@ -102,10 +109,17 @@ class SessionStoreExporter(SpanExporter):
 
         There is no lock: threads may each take a batch, and what is kept twice counts once.
         """
+        if time.monotonic() < self._rests_until:
+            return False
         while batch := self._take():
+            began = time.monotonic()
             try:
                 self._keep(batch)
             except StoreError as error:
+                # A store that let us wait for seconds will not be better now. A process that ends does not
+                # wait once for every batch.
+                took = (ended := time.monotonic()) - began
+                self._rests_until = ended + min(took, _REST) if took > _LONG else 0.0
                 self._waiting.extendleft(reversed(batch))
                 self._say(error)
                 self._drop(len(self._waiting) - self._max_waiting)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from openinference.semconv.resource import ResourceAttributes
 from openinference.semconv.trace import SpanAttributes
 
+from langchain_sessions._names import ENCLOSING
+
 if TYPE_CHECKING:
     from langchain_sessions.store._model import Attributes, Span, Value
 
@@ -83,7 +85,7 @@ def facts_of(span: Span, key: int, project: str) -> Facts:
         key,
         span.span_id,
         span.parent_id,
-        _name(attributes.get(SpanAttributes.SESSION_ID)),
+        None if attributes.get(ENCLOSING) else _name(attributes.get(SpanAttributes.SESSION_ID)),
         _name(attributes.get(SpanAttributes.USER_ID)),
         project,
         kind,

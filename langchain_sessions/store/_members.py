@@ -4,10 +4,13 @@ The rule, in full:
 
 * A span that names a session belongs to it, and to no other.
 * A span that names none belongs to the session of its nearest ancestor that does.
-* What is left of other libraries (a web server's span above the run, say) belongs to the trace's session if
-  the trace has exactly one. Not when all others were deleted: a trace that was divided once stays so.
-* Everything else belongs to none: a run above several conversations, or beside one, that names no session has
-  words that may be another's.
+* A span of another library above one that names a session (a web server's above the run) belongs to the
+  session if the trace has exactly one. Not when the others were deleted: a trace that was divided stays so.
+* Everything else belongs to none. A run above several conversations, or beside one, and whatever is called
+  there, has words that may be another's.
+
+One id in two projects is two sessions, unless one calls the other: what a service does inside a turn of
+another one belongs to that turn.
 """
 
 from __future__ import annotations
@@ -94,17 +97,53 @@ def parts(trace: Iterable[Facts], *, is_divided: bool = False) -> list[Part]:
         return []
     by_id = {span.span_id: span for span in spans}
     only = sessions.pop() if len(sessions) == 1 and not is_divided else None
-    if only is not None and all(span.session_id is not None for span in spans):
-        return [_part(only, spans, by_id, by_id)]
     belongs: dict[str, str | None] = {}
     members: dict[str, list[Facts]] = {}
+    above = _above(spans, by_id) if only is not None else set[str]()
     for span in spans:
-        session = _resolve(span, by_id, belongs) or (only if span.kind == "" else None)
+        session = only if span.span_id in above else _resolve(span, by_id, belongs)
         if session is not None:
             members.setdefault(session, []).append(span)
     return [
-        _part(session, found, {it.span_id: it for it in found}, by_id) for session, found in members.items()
+        _part(session, some, {it.span_id: it for it in some}, by_id)
+        for session, found in members.items()
+        for some in _by_project(found)
     ]
+
+
+def _above(spans: Iterable[Facts], by_id: _ById) -> set[str]:
+    """The spans of other libraries above those that name a session, and that name none themselves."""
+    above: set[str] = set()
+    walked: set[str] = set()
+    for span in spans:
+        at = by_id.get(span.parent_id or "") if span.session_id is not None else None
+        while at is not None and at.session_id is None and at.span_id not in walked:
+            walked.add(at.span_id)
+            if at.kind == "":
+                above.add(at.span_id)
+            at = by_id.get(at.parent_id or "")
+    return above
+
+
+def _by_project(members: list[Facts]) -> list[list[Facts]]:
+    """Divide the members of a session by the project of the head that each is below."""
+    if len({span.project for span in members}) == 1:
+        return [members]
+    by_id = {span.span_id: span for span in members}
+    heads = _outermost(members, by_id, lambda span: span.session_id is not None)
+    projects = {head.span_id: head.project for head in heads}
+    if len(set(projects.values())) == 1:
+        return [members]
+    divided: dict[str, list[Facts]] = {}
+    for span in members:
+        at: Facts | None = span
+        for _ in members:  # a circle ends, too
+            if at is None or at.span_id in projects:
+                break
+            at = by_id.get(at.parent_id or "")
+        if at is not None and at.span_id in projects:  # what is above several heads is nobody's
+            divided.setdefault(projects[at.span_id], []).append(span)
+    return list(divided.values())
 
 
 def _part(session_id: str, members: Sequence[Facts], by_id: _ById, trace: _ById) -> Part:

@@ -34,6 +34,11 @@ TOKENIZER: Final = "unicode61 remove_diacritics 2 categories ''L* N* Co''"
 _SYMBOL: Final = "\ue000"
 """Begins the word that stands for a symbol."""
 
+_LOOKED_AT: Final = 100_000
+_WORDS_LOOKED_FOR: Final = 16
+"""Characters of a text, and words of a phrase, that an excerpt is made from. A long phrase that almost
+matches at every place would keep a page busy for minutes."""
+
 _BEFORE: Final = 60
 _AROUND: Final = 240
 """Characters of an excerpt before the first match, and in all."""
@@ -138,7 +143,7 @@ def excerpt(text: str, wanted: Sequence[Phrase], literal: str = "") -> tuple[Fra
     Returns:
         Fragments, those that match marked; None if nothing is found.
     """
-    folded, places = _fold(text[:MAX_CHARACTERS])
+    folded, places = _fold(text[:_LOOKED_AT])
     patterns = [_pattern(it) for it in wanted] or [re.escape(_fold(literal)[0])]
     pattern = re.compile("|".join(filter(None, patterns)) or r"(?!)")
     first = pattern.search(folded)
@@ -193,7 +198,7 @@ _plain: Final[dict[str, str]] = {}
 def _pattern(phrase: Phrase) -> str:
     """A regular expression that finds the phrase in a folded text, as the index finds it."""
     words = re.findall(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+|[^\w\s]", _fold(phrase.text)[0])
-    words = [word for word in words if word.isalnum() or _is_symbol(word)]
+    words = [word for word in words if word.isalnum() or _is_symbol(word)][:_WORDS_LOOKED_FOR]
     if not words:
         return ""
     letters = rf"[^\W_{_UNSPACED}]"

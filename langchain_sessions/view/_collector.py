@@ -57,6 +57,10 @@ _AGAIN: Final = {"Retry-After": "2"}
 
 _STEP: Final = 2**20
 
+_DENSEST: Final = 200
+"""How many times as large a body may become, beyond the first megabyte. Spans shrink to a tenth or a
+thirtieth; what shrinks to a thousandth is made of nothing, and takes a hundred times its size when parsed."""
+
 
 def collector(
     store: WritableSessionStore,
@@ -202,7 +206,7 @@ class _Receiver:
             with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
                 while piece := stream.read(_STEP):
                     inflated += piece
-                    if len(inflated) > self._largest:
+                    if len(inflated) > min(self._largest, _STEP + _DENSEST * len(body)):
                         raise self._too_large()
         except (OSError, EOFError, zlib.error):
             msg = "the body is not compressed with gzip, though its Content-Encoding says so"

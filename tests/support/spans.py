@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from langchain_sessions.store import Session, Span, Turn
@@ -163,13 +164,15 @@ def _turns_of(trace: Sequence[Span]) -> list[Turn]:
     found: list[Turn] = []
     for name in names:
         nearest = {it.key: _nearest(it, facts) for it in facts}
-        alone = len(names) == 1
-        members = [
-            it
-            for it in facts
-            if nearest[it.key] == name or (alone and nearest[it.key] is None and it.kind == "")
-        ]
-        found.append(_turn(name or "", members, trace))
+        above = (
+            {key for it in facts if it.session_id for key in _above(it, facts)} if len(names) == 1 else set()
+        )
+        members = [it for it in facts if nearest[it.key] == name or it.key in above]
+        heads = _outermost(members, lambda it: it.session_id is not None)
+        projects = {it.project for it in heads}
+        for project in projects:
+            some = [it for it in members if len(projects) == 1 or _project(it, members, heads) == project]
+            found.append(_turn(name or "", some, trace))
     return found
 
 
@@ -181,6 +184,15 @@ def _ancestors(it: Facts, among: Sequence[Facts]) -> list[Facts]:
         found.append(at)
         at = by_id.get(at.parent_id or "")
     return found
+
+
+def _above(it: Facts, facts: Sequence[Facts]) -> list[int]:
+    nameless = takewhile(lambda one: one.session_id is None, _ancestors(it, facts))
+    return [one.key for one in nameless if one.kind == ""]
+
+
+def _project(it: Facts, members: Sequence[Facts], heads: Sequence[Facts]) -> str | None:
+    return next((one.project for one in (it, *_ancestors(it, members)) if one in heads), None)
 
 
 def _nearest(it: Facts, facts: Sequence[Facts]) -> str | None:

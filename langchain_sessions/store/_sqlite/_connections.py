@@ -146,10 +146,20 @@ def explained(path: Path) -> Generator[None]:
     """Turn SQLite's errors into one that names the file and the remedy.
 
     Raises:
-        StoreError: In the place of any error of SQLite or the file system.
+        ValueError: If a value cannot be stored at all.
+        StoreError: In the place of any other error of SQLite or the file system.
     """
     try:
         yield
+    except (
+        sqlite3.DataError,
+        sqlite3.IntegrityError,
+        sqlite3.InterfaceError,
+        sqlite3.ProgrammingError,
+    ) as error:
+        # What was asked for is wrong, not the store.
+        msg = f"cannot be stored: {error}"
+        raise ValueError(msg) from error
     except sqlite3.Error as error:
         raise _explained(path, error) from error
     except OSError as error:
@@ -234,10 +244,13 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     Raises:
         StoreError: If it is of a later version, or of somebody else.
     """
-    [(application,)] = connection.execute("PRAGMA application_id")
-    [(version,)] = connection.execute("PRAGMA user_version")
+    # In one statement: between two of them, another process may have made the tables.
+    [(application, version, has_tables)] = connection.execute(
+        "SELECT application_id, user_version, EXISTS (SELECT 1 FROM sqlite_master) "
+        "FROM pragma_application_id, pragma_user_version"
+    )
     if application != APPLICATION_ID:
-        if version or application or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        if version or application or has_tables:
             msg = f"{path} is a SQLite database, but not a session store; name another file"
             raise StoreError(msg)
         return 0

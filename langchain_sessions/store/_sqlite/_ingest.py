@@ -42,7 +42,7 @@ WHERE id = ?
 """
 
 _OLD_TURNS: Final = """
-SELECT t.id, t.trace_key, s.session_id, t.session_key, t.input, t.output
+SELECT t.id, t.trace_key, s.session_id, s.project, t.session_key, t.input, t.output
 FROM turns AS t JOIN sessions AS s ON s.id = t.session_key WHERE t.trace_key IN ({})
 """
 
@@ -114,6 +114,7 @@ class _OldTurn(NamedTuple):
     id: int
     trace_key: int
     session_id: str
+    project: str
     session_key: int
     input: str
     output: str
@@ -123,13 +124,16 @@ def prepare(spans: Iterable[Span]) -> list[Prepared]:
     """Do what can be done before the store is locked.
 
     Raises:
-        ValueError: If an id of a span is not made of hexadecimal digits.
+        ValueError: If an id of a span is not made of 32 or 16 hexadecimal digits.
     """
     return [_prepared(it) for it in spans]
 
 
 def _prepared(span: Span) -> Prepared:
     trace_id, span_id = bytes.fromhex(span.trace_id), bytes.fromhex(span.span_id)
+    if (len(trace_id), len(span_id)) != (16, 8):
+        msg = f"{span.trace_id[:40]!r} and {span.span_id[:40]!r} are no ids of a trace and a span"
+        raise ValueError(msg)
     parent_id = None if span.parent_id is None else bytes.fromhex(span.parent_id)
     ids = (span_id.hex(), None if parent_id is None else parent_id.hex())
     if (span.span_id, span.parent_id) != ids:  # in upper case, say
@@ -194,7 +198,8 @@ class Batch:
     def _add_turns(self, traces: Sequence[_Trace], known: Container[int]) -> None:
         """Bring the turns of these traces, and the sums of their sessions, up to date."""
         rows = self._select(_OLD_TURNS, [it.key for it in traces if it.key in known])
-        old = {(turn.trace_key, turn.session_id): turn for turn in map(_OldTurn._make, rows)}
+        turns = map(_OldTurn._make, rows)
+        old = {(turn.trace_key, turn.session_id, turn.project): turn for turn in turns}
         revision = next_revision(self._db)
         next_id = self._next("turns")
         added: list[tuple[object, ...]] = []
@@ -202,8 +207,7 @@ class Batch:
         for trace in traces:
             for part in parts(trace.members.values(), is_divided=trace.is_divided):
                 row = self._turn_row(trace, part, revision)
-                # A turn that was there is there again: the spans that name its session have not gone.
-                before = old.get((trace.key, part.session_id))
+                before = old.pop((trace.key, part.session_id, part.project), None)
                 if before is not None:
                     self._change(before, row)
                     continue
@@ -212,6 +216,8 @@ class Batch:
                 next_id += 1
         self._db.executemany(_ADD_TURN, added)
         self._db.executemany("INSERT INTO words (rowid, input, output) VALUES (?, ?, ?)", words)
+        for turn in old.values():  # a late span has shown that it is another project's
+            self._forget(turn)
         self._sum_up()
 
     def _turn_row(self, trace: _Trace, part: Part, revision: int) -> tuple[Any, ...]:
@@ -244,14 +250,11 @@ class Batch:
             forget_words(self._db, before.id, before.input, before.output)
             values = (before.id, indexed(row[-2]), indexed(row[-1]))
             self._db.execute("INSERT INTO words (rowid, input, output) VALUES (?, ?, ?)", values)
-        if before.session_key != row[0]:
-            self._touch(before.session_key)
 
-    def _touch(self, key: int) -> None:
-        """Note a session that has lost a turn."""
-        if key not in self._touched:
-            [row] = self._db.execute("SELECT project, session_id FROM sessions WHERE id = ?", (key,))
-            self._touched[key] = row
+    def _forget(self, turn: _OldTurn) -> None:
+        self._db.execute("DELETE FROM turns WHERE id = ?", (turn.id,))
+        forget_words(self._db, turn.id, turn.input, turn.output)
+        self._touched[turn.session_key] = (turn.project, turn.session_id)
 
     def _sum_up(self) -> None:
         values = [

@@ -187,7 +187,7 @@ def spans(db: sqlite3.Connection, key: int, trace_id: str) -> list[Span]:
     """Read the spans of a trace that belong to the session."""
     if not _is_turn(db, key, trace_id):  # the same id may be a session of another project, whose turn this is
         return []
-    [(session_id,)] = db.execute("SELECT session_id FROM sessions WHERE id = ?", (key,))
+    [session] = db.execute("SELECT session_id, project FROM sessions WHERE id = ?", (key,))
     of = (
         "FROM traces AS t JOIN spans AS s ON s.trace_key = t.id JOIN origins AS o ON o.id = s.origin_id "
         "WHERE t.trace_id = ?"
@@ -196,7 +196,7 @@ def spans(db: sqlite3.Connection, key: int, trace_id: str) -> list[Span]:
     [(is_divided,)] = db.execute("SELECT is_divided FROM traces WHERE trace_id = ?", trace)
     facts = (_rows.facts(row) for row in db.execute(f"SELECT {_rows.FACTS} {of}", trace))
     found = parts(facts, is_divided=bool(is_divided))
-    members = {it.key for part in found if part.session_id == session_id for it in part.members}
+    members = {it.key for part in found if (part.session_id, part.project) == session for it in part.members}
     rows = db.execute(f"SELECT {_rows.SPAN}, s.id {of} ORDER BY s.start_ns, s.end_ns DESC, s.span_id", trace)
     return [_rows.span(row) for row in rows if row[-1] in members]
 

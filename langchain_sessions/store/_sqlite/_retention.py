@@ -41,12 +41,12 @@ def delete(db: sqlite3.Connection, keys: Sequence[int]) -> int:
     next_revision(db)
     spans = 0
     for key in keys:
-        [(session_id,)] = db.execute("SELECT session_id FROM sessions WHERE id = ?", (key,))
+        [session] = db.execute("SELECT session_id, project FROM sessions WHERE id = ?", (key,))
         for turn_id, trace_key, said, answered in db.execute(
             "SELECT id, trace_key, input, output FROM turns WHERE session_key = ?", (key,)
         ).fetchall():
             forget_words(db, turn_id, said, answered)
-            spans += _delete_spans(db, trace_key, key, session_id)
+            spans += _delete_spans(db, trace_key, key, session)
             _forget_empty(db, [trace_key])
         db.execute("DELETE FROM turns WHERE session_key = ?", (key,))
         db.execute("DELETE FROM sessions WHERE id = ?", (key,))
@@ -157,7 +157,7 @@ def _forget_empty(db: sqlite3.Connection, traces: Iterable[int]) -> None:
     )
 
 
-def _delete_spans(db: sqlite3.Connection, trace_key: int, key: int, session_id: str) -> int:
+def _delete_spans(db: sqlite3.Connection, trace_key: int, key: int, session: tuple[str, str]) -> int:
     shared = db.execute(
         "SELECT 1 FROM turns WHERE trace_key = ? AND session_key <> ?", (trace_key, key)
     ).fetchone()
@@ -169,7 +169,7 @@ def _delete_spans(db: sqlite3.Connection, trace_key: int, key: int, session_id: 
     )
     facts = [_rows.facts(row) for row in rows]
     found = parts(facts, is_divided=True)  # it is, as there are several; or one, and once there were more
-    kept = {it.key for part in found if part.session_id != session_id for it in part.members}
+    kept = {it.key for part in found if (part.session_id, part.project) != session for it in part.members}
     gone = [(it.key,) for it in facts if it.key not in kept]
     db.executemany("DELETE FROM spans WHERE id = ?", gone)
     db.execute("UPDATE traces SET is_divided = 1 WHERE id = ?", (trace_key,))

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.utils import EnvType, OptionsDict
 
-_KEPT: Final = 1_024
+_KEPT: Final = 256
 """Rendered texts that are kept: with the longest that are rendered, some tens of megabytes."""
+
+_COLUMNS: Final = 50
+"""Columns of a table. Each row is filled up to its header, so that a few wide rows become megabytes."""
 
 _DEEPEST: Final = 12
 """Nested quotes and lists. More is no text but an attack on who renders it."""
@@ -39,7 +42,8 @@ _LANGUAGE: Final = re.compile(r"[\w+#.-]{1,30}")
 @lru_cache(maxsize=_KEPT)
 def html_of(text: str) -> Markup:
     """Render a text. Its length must have been bounded before."""
-    return Markup(_MARKDOWN.render(text))
+    is_wide = any(line.count("|") > _COLUMNS for line in text.splitlines())
+    return Markup((_WITHOUT_TABLES if is_wide else _MARKDOWN).render(text))
 
 
 def _may_link(url: str) -> bool:
@@ -121,3 +125,4 @@ def _make() -> MarkdownIt:
 
 
 _MARKDOWN: Final = _make()
+_WITHOUT_TABLES: Final = _make().disable("table")

@@ -1,8 +1,9 @@
 """Who may see the page, and what a browser may do with it.
 
-Three walls, the first before anything else is looked at:
+Four walls, the first before anything else is looked at:
 
 * **The name by which we are called**, which no page of somebody else's has: see `_access`.
+* **The site that asks.** Pages of others may lead a visitor here, and may not make requests behind his back.
 * **The token**, where other machines can connect. It comes once, in the address, and goes on as a cookie.
 * **Headers** by which the browser runs no script and loads nothing but ours, whatever a message contains.
 """
@@ -146,6 +147,8 @@ class Guard:
                 "This page answers to the names that it was started for. Behind a proxy, start it with "
                 "--allowed-host NAME.",
             )
+        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+            return self._page(403, "Not for other sites", "A page of another site has asked for this.")
         if self._access.token is None or scope["path"].startswith(_OPEN):
             return None
         parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)

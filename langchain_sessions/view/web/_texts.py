@@ -23,6 +23,9 @@ PREVIEWED: Final = 2_000
 PAGE: Final = 100_000
 """Characters on a page of a long text."""
 
+_DEEPEST: Final = 20
+"""Brackets in brackets of JSON that is laid out. Each line is indented by as many."""
+
 _PRETTY: Final = 20_000
 """Characters of JSON that are worth being laid out."""
 
@@ -96,9 +99,18 @@ def cut(text: str, length: int) -> str:
 
 def laid_out(text: str) -> str:
     """Give JSON lines and indents; any other text stays as it is."""
-    if len(text) > _PRETTY or not text.lstrip().startswith(("{", "[")):
+    if len(text) > _PRETTY or not text.lstrip().startswith(("{", "[")) or _depth(text) > _DEEPEST:
         return text
     try:
         return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):
         return text
+
+
+def _depth(text: str) -> int:
+    """How deep the brackets of a text go, those in its words included."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
