@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 settings.register_profile("suite", deadline=None, derandomize=True)  # timings belong in benchmarks/
 settings.load_profile("suite")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so the programs that they start.
+# Some tests want to know that Ctrl-C ends these.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MakeHandler: TypeAlias = Callable[..., SessionCallbackHandler]
 

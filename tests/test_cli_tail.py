@@ -91,8 +91,8 @@ class Tail:
         """End it as Ctrl-C does; return the exit code and what is on standard error."""
         self.process.send_signal(signal.SIGINT)
         assert self.process.stderr is not None
-        said = self.process.stderr.read()
-        return self.process.wait(30), said
+        code = self.process.wait(30)
+        return code, self.process.stderr.read()
 
     def close(self) -> None:
         """End it in any case."""
