@@ -123,6 +123,10 @@ class _StoreProcessor(BatchSpanProcessor):
         )
         self.is_shut_down = False
 
+    def force_flush(self, timeout_millis: int | None = None) -> bool:
+        # Asked once more when the process ends, by when it may be shut down: older SDKs log that.
+        return True if self.is_shut_down else super().force_flush(timeout_millis)
+
     def shutdown(self) -> None:
         self.is_shut_down = True
         super().shutdown()

@@ -301,7 +301,7 @@ def test_a_handler_without_a_store_loads_no_database() -> None:
     """What is not used costs nothing."""
     code = (
         "import sys; from langchain_sessions import SessionCallbackHandler; SessionCallbackHandler()\n"
-        "print('sqlite3' in sys.modules)"
+        "print('langchain_sessions.store' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
