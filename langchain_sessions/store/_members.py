@@ -97,6 +97,9 @@ def parts(trace: Iterable[Facts], *, is_divided: bool = False) -> list[Part]:
         return []
     by_id = {span.span_id: span for span in spans}
     only = sessions.pop() if len(sessions) == 1 and not is_divided else None
+    is_named = all(span.session_id is not None for span in spans)
+    if only is not None and is_named and len({span.project for span in spans}) == 1:  # as most traces are
+        return [_part(only, spans, by_id, by_id)]
     belongs: dict[str, str | None] = {}
     members: dict[str, list[Facts]] = {}
     above = _above(spans, by_id) if only is not None else set[str]()
