@@ -71,9 +71,25 @@ class Part(NamedTuple):
         return self.heads[0].start_ns
 
     @property
-    def ended_ns(self) -> int:
-        """When the last head ended."""
-        return max(it.end_ns for it in self.heads)
+    def duration_ns(self) -> int:
+        """From the first head's beginning to the last one's end; 0 if clocks say that it ended before."""
+        return max(0, max(it.end_ns for it in self.heads) - self.started_ns)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens sent to models."""
+        return sum(it.prompt_tokens for it in self.counted)
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens received from models."""
+        return sum(it.completion_tokens for it in self.counted)
+
+    @property
+    def cost(self) -> float | None:
+        """What the model calls cost, or None when none of them says so."""
+        costs = [it.cost for it in self.counted if it.cost is not None]
+        return sum(costs) if costs else None
 
     @property
     def error(self) -> str | None:

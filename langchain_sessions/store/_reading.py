@@ -50,7 +50,6 @@ def _turn(part: Part, trace: Sequence[Span]) -> Turn:
         return trace[facts.key].attributes
 
     found = texts(part, attributes_of)
-    costs = [it.cost for it in part.counted if it.cost is not None]
     return Turn(
         trace_id=trace[0].trace_id,
         session_id=part.session_id,
@@ -59,11 +58,11 @@ def _turn(part: Part, trace: Sequence[Span]) -> Turn:
         input=found.input,
         output=found.output,
         tools=tuple(tool_use(trace[it.key].name, attributes_of(it), it.error) for it in part.tools),
-        prompt_tokens=sum(it.prompt_tokens for it in part.counted),
-        completion_tokens=sum(it.completion_tokens for it in part.counted),
-        cost=sum(costs) if costs else None,
+        prompt_tokens=part.prompt_tokens,
+        completion_tokens=part.completion_tokens,
+        cost=part.cost,
         started_ns=part.started_ns,
-        duration_ns=max(0, part.ended_ns - part.started_ns),
+        duration_ns=part.duration_ns,
         error=part.error,
         span_count=len(part.members),
         is_complete=part.is_complete,

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from langchain_sessions.store._members import Part
     from langchain_sessions.store._model import Attributes, Span
 
-_MOST_PARAMETERS: Final = 500
-"""Values in one statement; SQLite's limit has been 999 in its older versions."""
-
 _ADD_SPAN: Final = f"INSERT INTO spans VALUES ({', '.join('?' * 23)})"
 
 _ADD_TRACE: Final = "INSERT INTO traces (id, trace_id) VALUES (?, ?)"
@@ -161,7 +158,7 @@ class Batch:
         known, new = self._find_traces(list({it.trace_id: None for it in spans}))
         traces = {it.trace_id: it for it in (*known, *new)}
         by_key = {it.key: it for it in known}
-        for row in self._select(_KNOWN, list(by_key)):
+        for row in _rows.select(self._db, _KNOWN, list(by_key)):
             by_key[row[0]].members[row[2]] = _rows.facts(row[1:])
         changed = self._add_spans(spans, traces)
         if changed:
@@ -171,7 +168,9 @@ class Batch:
 
     def _find_traces(self, ids: Sequence[bytes]) -> tuple[list[_Trace], list[_Trace]]:
         """Return the traces that are there, and those that are not, with the numbers that they will have."""
-        rows = self._select("SELECT id, trace_id, is_divided FROM traces WHERE trace_id IN ({})", ids)
+        rows = _rows.select(
+            self._db, "SELECT id, trace_id, is_divided FROM traces WHERE trace_id IN ({})", ids
+        )
         known = [_Trace(key, trace_id, {}, bool(is_divided)) for key, trace_id, is_divided in rows]
         there = {it.trace_id for it in known}
         new = (it for it in ids if it not in there)
@@ -197,7 +196,7 @@ class Batch:
 
     def _add_turns(self, traces: Sequence[_Trace], known: Container[int]) -> None:
         """Bring the turns of these traces, and the sums of their sessions, up to date."""
-        rows = self._select(_OLD_TURNS, [it.key for it in traces if it.key in known])
+        rows = _rows.select(self._db, _OLD_TURNS, [it.key for it in traces if it.key in known])
         turns = map(_OldTurn._make, rows)
         old = {(turn.trace_key, turn.session_id, turn.project): turn for turn in turns}
         revision = next_revision(self._db)
@@ -222,21 +221,20 @@ class Batch:
 
     def _turn_row(self, trace: _Trace, part: Part, revision: int) -> tuple[Any, ...]:
         found = texts(part, self._attributes_of)
-        costs = [it.cost for it in part.counted if it.cost is not None]
-        started, ended, error = part.started_ns, part.ended_ns, part.error
+        error = part.error
         return (
             self._key_of(part.session_id, part.project),
             trace.key,
             trace.trace_id,
             part.user,
-            started,
-            max(0, ended - started),
+            part.started_ns,
+            part.duration_ns,
             len(part.members),
             error is not None,
             part.is_complete,
-            sum(it.prompt_tokens for it in part.counted),
-            sum(it.completion_tokens for it in part.counted),
-            sum(costs) if costs else None,
+            part.prompt_tokens,
+            part.completion_tokens,
+            part.cost,
             revision,
             error,
             ",".join(str(it.key) for it in part.tools),
@@ -287,14 +285,6 @@ class Batch:
         """The first number that no row of the table has; nobody else can take it in this transaction."""
         [(number,)] = self._db.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}")
         return number
-
-    def _select(self, statement: str, values: Sequence[object]) -> list[Any]:
-        """Run a statement for as many values as there are, some hundred at a time."""
-        rows: list[Any] = []
-        for start in range(0, len(values), _MOST_PARAMETERS):
-            some = values[start : start + _MOST_PARAMETERS]
-            rows += self._db.execute(statement.format(", ".join("?" * len(some))), some)
-        return rows
 
 
 class Origins:

@@ -53,9 +53,6 @@ _WITHOUT_SESSION: Final = """
 SELECT count(*) FROM traces WHERE NOT EXISTS (SELECT 1 FROM turns WHERE trace_key = traces.id)
 """
 
-_MOST_PARAMETERS: Final = 500
-"""Values in one statement; SQLite's limit has been 999 in its older versions."""
-
 
 class Found(NamedTuple):
     """A session's number and its project."""
@@ -386,15 +383,8 @@ def _with_tools(db: sqlite3.Connection, rows: Sequence[Any]) -> tuple[Turn, ...]
 
 
 def _tool_uses(db: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, ToolUse]:
-    uses: dict[int, ToolUse] = {}
-    for start in range(0, len(numbers), _MOST_PARAMETERS):
-        some = numbers[start : start + _MOST_PARAMETERS]
-        marks = ", ".join("?" * len(some))
-        for number, name, error, attributes in db.execute(
-            f"SELECT id, name, error, attributes FROM spans WHERE id IN ({marks})", some
-        ):
-            uses[number] = tool_use(name, json.loads(attributes), error)
-    return uses
+    rows = _rows.select(db, "SELECT id, name, error, attributes FROM spans WHERE id IN ({})", numbers)
+    return {number: tool_use(name, json.loads(attributes), error) for number, name, error, attributes in rows}
 
 
 def _is_turn(db: sqlite3.Connection, key: int, trace_id: str) -> bool:

@@ -11,12 +11,16 @@ from langchain_sessions.store._facts import Facts
 from langchain_sessions.store._model import SessionSummary, Span, SpanEvent, SpanLink, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import sqlite3
+    from collections.abc import Iterator, Mapping, Sequence
 
     from langchain_sessions.store._model import Attributes, Status, ToolUse, Value
 
 LARGEST: Final = 2**63 - 1
 """The largest integer that SQLite keeps as one."""
+
+_MOST_PARAMETERS: Final = 500
+"""Values in one statement; SQLite's limit has been 999 in its older versions."""
 
 FACTS: Final = (
     "s.id, s.span_id, s.parent_id, s.session_id, s.user_id, o.project, s.kind, s.start_ns, s.end_ns, "
@@ -68,6 +72,13 @@ def span_values(span: Span) -> tuple[str, str, str]:
     if span.links:
         links = to_json([(it.trace_id, it.span_id, dict(it.attributes)) for it in span.links])
     return attributes, events, links
+
+
+def select(connection: sqlite3.Connection, statement: str, values: Sequence[object]) -> Iterator[Any]:
+    """Run a statement, which has `IN ({})`, for as many values as there are, some hundred at a time."""
+    for start in range(0, len(values), _MOST_PARAMETERS):
+        some = values[start : start + _MOST_PARAMETERS]
+        yield from connection.execute(statement.format(", ".join("?" * len(some))), some)
 
 
 def facts(row: Sequence[Any]) -> Facts:
