@@ -261,4 +261,6 @@ def test_samplers_and_processors_see_the_id_when_the_span_starts(
     late = {None} if (mode, source) in LATE else set[object]()
     seen = {id_ for _, id_ in traces.sampler.sessions} - late
     assert seen == set(traces.sessions())
-    assert traces.at_start == traces.sampler.sessions
+    # Branches of a RunnableParallel start their spans in threads of their own: between a sampler's answer and
+    # the processor's `on_start` another branch may have its turn.
+    assert Counter(traces.at_start) == Counter(traces.sampler.sessions)
