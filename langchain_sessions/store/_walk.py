@@ -68,7 +68,7 @@ def _changed_since(
                 summary = store.summary(turn.session_id, project=turn.project)
             except SessionNotFoundError:
                 continue
-            if _matches(summary, where):
+            if matches(summary, where):
                 yield summary
 
 
@@ -80,7 +80,7 @@ def _is_new(project: str, session_id: str, seen: set[int]) -> bool:
     return True
 
 
-def _matches(summary: SessionSummary, where: SessionFilter) -> bool:
+def matches(summary: SessionSummary, where: SessionFilter) -> bool:
     """Whether a session is one of those that are wanted; `text` aside."""
     return (
         (where.project is None or summary.project == where.project)
