@@ -1,5 +1,7 @@
 """Conversations as plain data: kept in a store, or read from spans with OpenInference attributes."""
 
+from typing import TYPE_CHECKING, Any
+
 from langchain_sessions.store._exporter import SessionStoreExporter
 from langchain_sessions.store._model import (
     DayStats,
@@ -30,12 +32,16 @@ from langchain_sessions.store._protocol import (
 from langchain_sessions.store._reading import sessions_from_spans
 from langchain_sessions.store._sqlite import SQLiteSessionStore
 
+if TYPE_CHECKING:
+    from langchain_sessions.store._phoenix._store import PhoenixSessionStore
+
 __all__ = [
     "AmbiguousSessionError",
     "DayStats",
     "Fragment",
     "Neighbours",
     "Page",
+    "PhoenixSessionStore",
     "Pruned",
     "SQLiteSessionStore",
     "SearchHit",
@@ -57,3 +63,12 @@ __all__ = [
     "open_store",
     "sessions_from_spans",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "PhoenixSessionStore":
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from langchain_sessions.store._phoenix._store import PhoenixSessionStore  # needs an extra
+
+    return PhoenixSessionStore
