@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from hypothesis import settings
@@ -16,6 +16,9 @@ from langchain_sessions._runs import everywhere
 from langchain_sessions.store._open import VARIABLE
 from tests.support.traces import Traces
 
+if TYPE_CHECKING:
+    from tests.support.phoenix import Phoenix
+
 settings.register_profile("suite", deadline=None, derandomize=True)  # timings belong in benchmarks/
 settings.load_profile("suite")
 
@@ -27,6 +30,15 @@ def assert_nothing_kept(handlers: list[SessionCallbackHandler]) -> None:
     for handler in handlers:
         kept = (len(handler.live_runs), len(handler.run_map), len(handler._spans_by_run))
         assert kept == (0, 0, 0), f"a handler keeps runs after they ended: {kept}"
+
+
+@pytest.fixture(scope="session")
+def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
+    """A Phoenix server for all tests: it takes long to start. Each test has projects and ids of its own."""
+    from tests.support.phoenix import phoenix_server
+
+    with phoenix_server(tmp_path_factory.mktemp("phoenix")) as server:
+        yield server
 
 
 @pytest.fixture
