@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from langchain_sessions.store import (
+    AnnotatableSessionStore,
+    Annotation,
     PhoenixSessionStore,
     SessionFilter,
     SessionNotFoundError,
@@ -63,6 +67,8 @@ FILTERS = {
     "phrase": SessionFilter(text='"the small boat"'),
     "whenever": SessionFilter(until=datetime.max.replace(tzinfo=UTC)),
 }
+
+_FILED = "query ($id: String!) { getProjectSessionById(sessionId: $id) { id } }"
 
 QUERIES = [
     "kettle",
@@ -129,6 +135,11 @@ def stores(phoenix: Phoenix, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield store, file
     store.close()
     file.close()
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Wait a while for something that Phoenix does after it has answered."""
+    return any(holds() or time.sleep(0.2) for _ in range(50))
 
 
 def rounded(stats: SessionStats) -> SessionStats:
@@ -263,6 +274,56 @@ def test_what_is_new_is_told_once(phoenix: Phoenix) -> None:
     assert store.session("news-1").turn_count == 2
     assert store.revision() != revision
     store.close()
+
+
+def test_annotations_are_phoenixs_own(phoenix: Phoenix, stores: Both) -> None:
+    """What one thinks of a session is kept as Phoenix's annotation and note, and read again from there."""
+    phoenix.send("judged", distinct("judged", turn("judged/1", 1)))
+    with closing(PhoenixSessionStore(phoenix.place("judged"))) as store:
+        assert isinstance(store, AnnotatableSessionStore)
+        before = store.revision()
+        for annotation in (
+            Annotation(name="helpful", label="no", score=1),
+            Annotation(name="helpful", label="yes", note="it did", annotator="LLM"),
+            Annotation(note="one"),
+            Annotation(note="two"),
+        ):
+            store.annotate("judged/1", annotation)
+        kept = store.annotations(store.sessions())
+        assert [
+            (it.name, it.label, it.score, it.note, it.annotator) for it in kept["judged", "judged/1"]
+        ] == [
+            ("helpful", "yes", None, "it did", "LLM"),
+            ("note", None, None, "one", "HUMAN"),
+            ("note", None, None, "two", "HUMAN"),
+        ]
+        assert eventually(lambda: store.revision() != before)
+        there = phoenix.ask(_FILED.replace("{ id }", "{ sessionAnnotations { name label } }"), id="judged/1")[
+            "getProjectSessionById"
+        ]["sessionAnnotations"]
+        assert {"name": "helpful", "label": "yes"} in there
+        shown = CliRunner().invoke(cli, ["show", "judged/1", "--store", phoenix.place("judged")]).output
+        assert "helpful yes: it did" in shown
+        with pytest.raises(SessionNotFoundError):
+            store.annotate("nobody", Annotation(note="x"))
+
+
+def test_an_annotation_never_lands_on_another_session(phoenix: Phoenix, stores: Both) -> None:
+    """Where Phoenix has the id in another project, or files the traces under another id, it is refused."""
+    for project, number in (("mine", 1), ("yours", 2)):
+        phoenix.send(project, distinct(project, turn("of-both", number)))
+    with closing(PhoenixSessionStore(phoenix.place("yours"))) as store:
+        assert store.summary("of-both").turn_count == 1
+        with pytest.raises(StoreError, match="files session 'of-both' in another project"):
+            store.annotate("of-both", Annotation(note="x"))
+        assert store.annotations(store.sessions()) == {}
+    known = {"job-1", SHARED}
+    filed = {it for it in known if phoenix.ask(_FILED, id=it)["getProjectSessionById"]}
+    [hidden] = known - filed
+    phoenix_store = stores[0]
+    assert isinstance(phoenix_store, PhoenixSessionStore)
+    with pytest.raises(StoreError, match="under the id of another one"):
+        phoenix_store.annotate(hidden, Annotation(note="x"))
 
 
 def test_a_session_is_of_one_project(stores: Both) -> None:

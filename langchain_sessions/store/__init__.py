@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from langchain_sessions.store._annotation import Annotation
 from langchain_sessions.store._exporter import SessionStoreExporter
 from langchain_sessions.store._model import (
     DayStats,
@@ -23,6 +24,7 @@ from langchain_sessions.store._model import (
 from langchain_sessions.store._open import open_store
 from langchain_sessions.store._protocol import (
     AmbiguousSessionError,
+    AnnotatableSessionStore,
     SessionNotFoundError,
     SessionStore,
     StoreError,
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AmbiguousSessionError",
+    "AnnotatableSessionStore",
+    "Annotation",
     "DayStats",
     "Fragment",
     "Neighbours",

@@ -91,7 +91,7 @@ class Server:
         )
         self._client: Final = Client(base_url=address.url, http_client=self._http)
         try:
-            self._id: Final = self._find()
+            self.id: Final = self._find()
         except BaseException:
             self._http.close()
             raise
@@ -100,14 +100,30 @@ class Server:
         """Close the connections."""
         self._http.close()
 
+    def ask(self, query: str, **variables: object) -> dict[str, Any]:
+        """Ask in GraphQL; return the data of the answer."""
+        with self._explained():
+            answer = self._http.post("graphql", json={"query": query, "variables": variables})
+        body = self._body(answer)
+        if body.get("errors") or not body.get("data"):
+            reasons = "; ".join(str(it.get("message")) for it in body.get("errors") or ())
+            msg = f"the Phoenix at {self._url} cannot answer: {reasons or 'it does not say why'}"
+            raise StoreError(msg)
+        return body["data"]
+
+    def post(self, path: str, data: object) -> None:
+        """Write, and wait until it is written."""
+        with self._explained():
+            self._http.post(path, params={"sync": "true"}, json={"data": data}).raise_for_status()
+
     def revision(self) -> str:
         """Return a text that is another one when the project has changed."""
-        found = self._ask(_REVISION, id=self._id)["node"]
+        found = self.ask(_REVISION, id=self.id)["node"]
         return f"{found['streamingLastUpdatedAt']} {found['traceCount']} {found['recordCount']}"
 
     def traces(self) -> Iterator[Listed]:
         """Yield the traces of the project, the one that began last first."""
-        for found in self._pages(f"v1/projects/{self._id}/traces", order="desc", sort="start_time"):
+        for found in self._pages(f"v1/projects/{self.id}/traces", order="desc", sort="start_time"):
             yield Listed(found["trace_id"], time_of(found["start_time"]), time_of(found["end_time"]))
 
     def sessions(self) -> Iterator[tuple[str, list[str]]]:
@@ -116,11 +132,11 @@ class Server:
         A session of Phoenix's is in the project in which its id came up first, with the traces of that id
         that other projects have. So the other projects' sessions are listed, too, after those of this one.
         """
-        yield from self._sessions_in(self._id)
+        yield from self._sessions_in(self.id)
         with self._explained():
             projects = [it["id"] for it in self._client.projects.list()]
         for project in projects:
-            if project != self._id:
+            if project != self.id:
                 yield from self._sessions_in(project)
 
     def _sessions_in(self, project_id: str) -> Iterator[tuple[str, list[str]]]:
@@ -130,7 +146,7 @@ class Server:
     def filed_under(self, session_id: str) -> set[str]:
         """Return the traces of the project that Phoenix files under a session."""
         sendable = session_id.encode("utf-8", "replace").decode()  # half a surrogate pair is in no address
-        listed = self._pages(f"v1/projects/{self._id}/traces", session_identifier=sendable)
+        listed = self._pages(f"v1/projects/{self.id}/traces", session_identifier=sendable)
         return {it["trace_id"] for it in listed}
 
     def naming(self, session_ids: Sequence[str]) -> set[str]:
@@ -141,10 +157,10 @@ class Server:
             it for it in session_ids if it == it.encode("utf-8", "replace").decode().replace("\0", "")
         ]
         # The condition is an expression in Python's syntax.
-        asked = {"id": self._id, "first": _PAGE, "condition": f"session.id in {possible!r}"}
+        asked = {"id": self.id, "first": _PAGE, "condition": f"session.id in {possible!r}"}
         after = None
         while possible:
-            page = self._ask(_NAMING, after=after, **asked)["node"]["spans"]
+            page = self.ask(_NAMING, after=after, **asked)["node"]["spans"]
             found.update(it["node"]["trace"]["traceId"] for it in page["edges"])
             if not page["pageInfo"]["hasNextPage"]:
                 break
@@ -157,7 +173,7 @@ class Server:
         for start in range(0, len(trace_ids), _TRACES_AT_ONCE):
             with self._explained():
                 found = self._client.spans.get_spans(
-                    project_identifier=self._id,
+                    project_identifier=self.id,
                     trace_ids=trace_ids[start : start + _TRACES_AT_ONCE],
                     limit=_ALL,
                     timeout=int(_TIMEOUT.read or 0),
@@ -167,7 +183,7 @@ class Server:
 
     def last_row(self) -> int:
         """Return the number of the span that was stored last, or 0 when there is none."""
-        found = self._get(f"v1/projects/{self._id}/spans", limit=1)["data"]
+        found = self._get(f"v1/projects/{self.id}/spans", limit=1)["data"]
         return _row(found[0]["id"]) if found else 0
 
     def arrived(self, row: int) -> list[tuple[int, str]]:
@@ -177,7 +193,7 @@ class Server:
             StoreError: If the server is too old to tell.
         """
         cursor = base64.b64encode(f"Span:{row + 1}".encode()).decode()
-        page = self._get(f"v1/projects/{self._id}/spans", limit=_PAGE, sort="id", order="asc", cursor=cursor)
+        page = self._get(f"v1/projects/{self.id}/spans", limit=_PAGE, sort="id", order="asc", cursor=cursor)
         rows = [(_row(it["id"]), str(it["context"]["trace_id"])) for it in page["data"]]
         if rows != sorted(rows) or any(number <= row for number, _ in rows):
             msg = f"the Phoenix at {self._url} is too old to tell what is new; update it"
@@ -186,23 +202,12 @@ class Server:
 
     def _find(self) -> str:
         """The project's id: its name may have characters that an address cannot."""
-        found = self._ask(_PROJECT, name=self.project)
+        found = self.ask(_PROJECT, name=self.project)
         if found["getProjectByName"] is None:
             known = ", ".join(sorted(repr(it["node"]["name"]) for it in found["projects"]["edges"]))
             msg = f"there is no project {self.project!r} in the Phoenix at {self._url}; there are: {known}"
             raise StoreError(msg)
         return found["getProjectByName"]["id"]
-
-    def _ask(self, query: str, **variables: object) -> dict[str, Any]:
-        """Ask in GraphQL."""
-        with self._explained():
-            answer = self._http.post("graphql", json={"query": query, "variables": variables})
-        body = self._body(answer)
-        if body.get("errors") or not body.get("data"):
-            reasons = "; ".join(str(it.get("message")) for it in body.get("errors") or ())
-            msg = f"the Phoenix at {self._url} cannot answer: {reasons or 'it does not say why'}"
-            raise StoreError(msg)
-        return body["data"]
 
     def _get(self, path: str, **parameters: str | int) -> dict[str, Any]:
         with self._explained():

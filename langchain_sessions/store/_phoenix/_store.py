@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from langchain_sessions.store._model import SessionFilter
-from langchain_sessions.store._phoenix import _changes, _lists, _search, _sums
+from langchain_sessions.store._phoenix import _annotations, _changes, _lists, _search, _sums
 from langchain_sessions.store._phoenix._address import address_of
 from langchain_sessions.store._phoenix._server import Server
 from langchain_sessions.store._phoenix._snapshot import Snapshot
 from langchain_sessions.store._protocol import SessionNotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_sessions.store._annotation import Annotation
     from langchain_sessions.store._model import (
         Neighbours,
         Page,
@@ -127,6 +130,24 @@ class PhoenixSessionStore:
     def revision(self) -> str:
         """Return a text that is another one whenever spans of the project came or went."""
         return self._server.revision()
+
+    def annotate(self, session_id: str, annotation: Annotation, *, project: str | None = None) -> None:
+        """Add to a session of Phoenix's what somebody thinks of it; nothing else is ever written there.
+
+        Raises:
+            StoreError: If Phoenix has the session's id in another project, or files its traces under others.
+        """
+        self._found(self._snapshot(), session_id, project)
+        _annotations.annotate(self._server, session_id, annotation)
+
+    def annotations(
+        self, sessions: Iterable[SessionSummary]
+    ) -> dict[tuple[str, str], tuple[Annotation, ...]]:
+        """Read what was thought of sessions, on Phoenix's pages for instance."""
+        mine = [it.id for it in sessions if it.project == self._server.project]
+        return {
+            (self._server.project, key): some for key, some in _annotations.read(self._server, mine).items()
+        }
 
     def close(self) -> None:
         """Close the connections."""

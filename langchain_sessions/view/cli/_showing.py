@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from langchain_sessions.store import AmbiguousSessionError, SessionNotFoundError, StoreError, open_store
+from langchain_sessions.view._annotated import annotated, annotations_of, in_full
 from langchain_sessions.view._json import to_plain
 from langchain_sessions.view._plain import one_line
 from langchain_sessions.view.cli._common import (
@@ -39,7 +40,7 @@ _PAGE: Final = 100
 """Turns that are read at a time, so that the first ones are shown at once, however long the session."""
 
 
-def _complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Session ids that begin so, the latest first; none if anything is wrong: a key was hit, no more."""
     from click.shell_completion import CompletionItem
 
@@ -60,7 +61,7 @@ def _complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) -
 
 
 @click.command("show")
-@click.argument("session_id", metavar="ID", shell_complete=_complete_id)
+@click.argument("session_id", metavar="ID", shell_complete=complete_id)
 @store_option
 @click.option("--project", metavar="NAME", help="Its project, when several have a session of this id.")
 @click.option("--spans", "with_spans", is_flag=True, help="Print the spans of each turn, too.")
@@ -80,11 +81,11 @@ def show_command(
 
     Who said what, the tools used, tokens and time of each turn; times are UTC.
 
-    With --json: the fields of SessionSummary, `turns`, and `next`, which is what --from takes to go on after
-    --limit, or null. With --spans, each turn has `spans`.
+    With --json: the fields of SessionSummary, `annotations`, `turns`, and `next`, which is what --from takes
+    to go on after --limit, or null. With --spans, each turn has `spans`.
     """
     with opened(place) as store:
-        session = _found(store, session_id, project)
+        session = found(store, session_id, project)
         turns = _turns(store, session, first)
         show = _show_json if as_json else _show_chat
         show(store, session, islice(turns, limit), turns, with_spans)
@@ -101,6 +102,8 @@ def _show_chat(
     chat = Transcript(session)
     for line in chat.heading():
         out.print(line)
+    for annotation in annotations_of(annotated(store, [session]), session):
+        out.print(Text(in_full(annotation), style="cyan", overflow="fold"))
     for turn in shown:
         for line in chat.turn(turn, _spans(store, turn) if with_spans else None):
             out.print(line)
@@ -124,7 +127,12 @@ def _show_json(
         turns.append(plain)
     following = next(rest, None)
     print_json(
-        {**_object(session), "turns": turns, "next": None if following is None else following.trace_id}
+        {
+            **_object(session),
+            "annotations": annotations_of(annotated(store, [session]), session),
+            "turns": turns,
+            "next": None if following is None else following.trace_id,
+        }
     )
 
 
@@ -156,7 +164,7 @@ def _spans(store: SessionStore, turn: Turn) -> list[Span]:
     return store.spans(turn.session_id, turn.trace_id, project=turn.project)
 
 
-def _found(store: SessionStore, session_id: str, project: str | None) -> SessionSummary:
+def found(store: SessionStore, session_id: str, project: str | None) -> SessionSummary:
     """The session.
 
     Raises:
