@@ -9,11 +9,14 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
+from langchain_sessions import SessionCallbackHandler
 from langchain_sessions.store import (
     AnnotatableSessionStore,
     Annotation,
@@ -353,6 +356,33 @@ def test_what_is_wrong_with_the_place_is_said(phoenix: Phoenix) -> None:
         open_store("phoenix://secret@localhost/shop")
 
 
+def test_it_is_not_written_to(phoenix: Phoenix) -> None:
+    """A handler that is to keep its spans there is refused at once."""
+    with pytest.raises(StoreError, match="can only be read"):
+        SessionCallbackHandler(store=phoenix.place("default"))
+
+
+def test_an_address_that_leads_elsewhere_is_said() -> None:
+    """A key must not follow to whatever another server names."""
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(301)
+            self.send_header("Location", "https://elsewhere.example/graphql")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the name is the base class's
+            """Stay silent."""
+
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(StoreError, match=r"only leads to https://elsewhere\.example"):
+            open_store(f"phoenix://127.0.0.1:{server.server_port}/x")
+        thread.join()
+
+
 def test_what_is_no_phoenix_is_said(tmp_path: Any) -> None:
     """Whatever else answers there is not taken for one."""
     file = SQLiteSessionStore(tmp_path / "sessions.db")
@@ -410,6 +440,8 @@ def test_the_commands_work_on_it(phoenix: Phoenix, stores: Both) -> None:
     assert "did you mean" in said("show", "order/7", code=1)
     assert "kettle" in said("search", "kettle", "--limit", "1")
     assert json.loads(said("stats", "--json"))["sessions"] == len(listed["items"])
+    exported = said("export")
+    assert exported.count("\n") == sum(it.turn_count for it in stores[1].sessions())
     assert "can only be read" in said("prune", "--older-than", "1d", "--yes", code=1)
     assert "is it running" in CliRunner().invoke(cli, ["list", "--store", "phoenix://127.0.0.1:1/x"]).output
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 try:
     import httpx
     from phoenix.client import Client
+    from phoenix.client.exceptions import PhoenixException
     from phoenix.client.utils.config import get_env_client_headers
 except ImportError as error:
     message = "sessions in Phoenix need arize-phoenix-client: pip install 'langchain-sessions[phoenix]'"
@@ -87,7 +88,7 @@ class Server:
         self._url: Final = address.url
         self.project: Final = address.project
         self._http: Final = httpx.Client(
-            base_url=address.url, headers=get_env_client_headers(), timeout=_TIMEOUT, follow_redirects=True
+            base_url=address.url, headers=get_env_client_headers(), timeout=_TIMEOUT
         )
         self._client: Final = Client(base_url=address.url, http_client=self._http)
         try:
@@ -243,6 +244,9 @@ class Server:
             reason = str(error) or type(error).__name__
             msg = f"no Phoenix answers at {self._url} ({reason}); is it running?"
             raise StoreUnavailableError(msg) from error
+        except PhoenixException as error:  # the client knows which version has what
+            msg = f"the Phoenix at {self._url} cannot answer: {error}"
+            raise StoreError(msg) from error
         except ValueError as error:  # no JSON
             raise self._stranger() from error
 
@@ -251,6 +255,11 @@ class Server:
             has_key = "authorization" in self._http.headers
             said = "does not accept the key in" if has_key else "wants a key: set"
             return StoreError(f"the Phoenix at {self._url} {said} PHOENIX_API_KEY")
+        if answer.has_redirect_location:
+            msg = (
+                f"{self._url} only leads to {answer.headers['location']}; give that address, as phoenix(s)://"
+            )
+            return StoreError(msg)
         if answer.is_server_error:
             msg = f"the Phoenix at {self._url} fails with {answer.status_code}; what it says is in its log"
             return StoreUnavailableError(msg)

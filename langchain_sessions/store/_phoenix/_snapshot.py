@@ -43,7 +43,7 @@ class Snapshot:
         self._filed: dict[str, list[str]] | None = None
         self._listed: tuple[Listed, ...] | None = None
         self._turns: Final[dict[str, tuple[Turn, ...]]] = {}
-        self._sessions: Final[dict[str, Session | None]] = {}
+        self._sessions: Final[dict[str, Session]] = {}
 
     def listed(self) -> Sequence[Listed]:
         """Return the traces that Phoenix files under a session, the one that began last first."""
@@ -85,8 +85,8 @@ class Snapshot:
             for turn in self.turns(sorted(traces)):
                 if turn.session_id in found:
                     found[turn.session_id].append(turn)
-            self._sessions.update((key, Session.of(turns) if turns else None) for key, turns in found.items())
-        return {it: self._sessions[it] for it in session_ids}
+            self._sessions.update((key, Session.of(turns)) for key, turns in found.items() if turns)
+        return {it: self._sessions.get(it) for it in session_ids}
 
     def fresh(self, trace_ids: Sequence[str]) -> list[Turn]:
         """Read turns as they are now, whatever is known of them."""
