@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psutil
 import pytest
 from fastapi import FastAPI
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -81,6 +82,13 @@ def talks(phoenix: Phoenix) -> Phoenix:
     provider.shutdown()
     phoenix.settle("talks")
     return phoenix
+
+
+def test_nobody_else_can_reach_the_server(phoenix: Phoenix) -> None:
+    """It listens on the loopback interface alone: two ports, for HTTP and for gRPC."""
+    sockets = psutil.Process(phoenix.pid).net_connections("tcp")
+    listening = [it.laddr.ip.removeprefix("::ffff:") for it in sockets if it.status == psutil.CONN_LISTEN]
+    assert listening == ["127.0.0.1"] * 2
 
 
 def test_the_client_lists_the_sessions(talks: Phoenix) -> None:

@@ -36,7 +36,7 @@ INSTALLED: Final = ROOT / ".cache/phoenix"
 
 _LIST: Final = ROOT / "constraints/phoenix.txt"
 
-_READY: Final = r"Uvicorn running on (http://\S+)"
+_READY: Final = r"(?s)^pid (\d+)\n.*Uvicorn running on (http://\S+)"
 
 _TO_ARRIVE: Final = 60.0
 """Seconds. Phoenix answers before it stores, and stores about a hundred spans a second."""
@@ -44,11 +44,14 @@ _TO_ARRIVE: Final = 60.0
 _BETWEEN_LOOKS: Final = 0.1
 
 _PROGRAM: Final = """
+import os
 import sys
-import grpc.aio
 
-listen = grpc.aio.Server.add_insecure_port
-grpc.aio.Server.add_insecure_port = lambda self, address: listen(self, address.replace("[::]", "127.0.0.1"))
+print("pid", os.getpid())
+from grpc.aio._server import Server
+
+listen = Server.add_insecure_port
+Server.add_insecure_port = lambda self, address: listen(self, address.replace("[::]", "127.0.0.1"))
 
 from phoenix.server.main import main
 
@@ -72,10 +75,12 @@ class Phoenix:
 
     Attributes:
         url: Where, such as "http://127.0.0.1:6006".
+        pid: Its process.
         sent: How many spans each project was sent.
     """
 
     url: str
+    pid: int
     sent: Counter[str] = field(default_factory=Counter[str])
 
     def place(self, project: str) -> str:
@@ -168,4 +173,4 @@ def phoenix_server(folder: Path, **environment: str) -> Generator[Phoenix]:
     }
     python = str(INSTALLED / "bin/python")
     with running(python, "-c", _PROGRAM, ready=_READY, log=folder / "log", **settings) as started:
-        yield Phoenix(started[1])
+        yield Phoenix(started[2], int(started[1]))
