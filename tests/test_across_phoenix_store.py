@@ -31,6 +31,8 @@ from langchain_sessions.store import (
     open_store,
 )
 from langchain_sessions.store._model import Page, moment
+from langchain_sessions.store._phoenix import _lists, _search, _snapshot
+from langchain_sessions.store._phoenix._address import address_of
 from langchain_sessions.view.cli import cli
 from tests.across.processes import free_port
 from tests.support.phoenix import distinct, missing, phoenix_server
@@ -225,6 +227,48 @@ def test_a_search_finds_what_it_finds_in_a_file(stores: Both, text: str) -> None
     assert pages(lambda at: store.search(text, limit=1, after=at)) == found
     for where in FILTERS.values():
         assert of(list(store.search(text, where))) == of(list(file.search(text, where)))
+
+
+def test_what_one_call_reads_is_bounded(
+    phoenix: Phoenix, stores: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages may be short then; together they are the whole list, and all hits, in the same order."""
+    whole, hits = list(stores[0].sessions()), list(stores[0].search("kettle"))
+    monkeypatch.setattr(_lists, "MOST_READ", 2)
+    monkeypatch.setattr(_search, "MOST_READ", 2)
+    with closing(open_store(phoenix.place(PROJECT))) as store:
+        assert len(store.sessions()) < len(whole)
+        assert pages(lambda at: store.sessions(after=at)) == whole
+        assert pages(lambda at: store.search("kettle", after=at)) == hits
+        with pytest.raises(ValueError, match="sort must be one of"):
+            store.sessions(sort="size")  # pyright: ignore[reportArgumentType]
+
+
+def test_old_traces_are_left_out_and_that_is_said(
+    phoenix: Phoenix, stores: Both, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A list of the latest traces is one of the latest sessions; one asked for by its id is read whole."""
+    monkeypatch.setattr(_snapshot, "MOST_TRACES", 3)
+    with closing(open_store(phoenix.place(PROJECT))) as store:
+        assert {it.id for it in store.sessions()} == {"job-1", SHARED, QUOTES}  # and a trace without any
+        assert "the latest 3" in caplog.text
+        assert store.session(SLASH) == stores[0].session(SLASH)
+        assert store.neighbours(SLASH).older is None
+
+
+@pytest.mark.parametrize(
+    ("place", "url", "project"),
+    [
+        ("phoenix://localhost", "http://localhost:6006", "default"),
+        ("phoenix://[::1]:7000/a%2Fb%20%23", "http://[::1]:7000", "a/b #"),
+        ("phoenixs://example.org/shop", "https://example.org", "shop"),
+        ("phoenixs://example.org:8443/s/me/shop", "https://example.org:8443/s/me", "shop"),
+        ("phoenixs://example.org/s/me/", "https://example.org/s/me", "default"),
+    ],
+)
+def test_addresses_name_a_server_and_a_project(place: str, url: str, project: str) -> None:
+    """Also behind a proxy, and with any name."""
+    assert address_of(place) == (url, project)
 
 
 def test_turns_are_read_from_any_place(stores: Both) -> None:
