@@ -71,10 +71,11 @@ test-wheel: build ## Install the wheel without extras into a clean environment a
 	@scripts/venv .cache/wheel --constraint $(CI) dist/*.whl
 	.cache/wheel/bin/python -I scripts/smoke.py
 
-constraints: $(VENV)/.made ## Pin the newest versions (constraints/ci.txt) and the oldest (oldest.txt) anew.
+constraints: $(VENV)/.made ## Pin the newest versions (constraints/ci.txt), the oldest, and Phoenix's anew.
 	$(BIN)/uv pip compile $(COMPILE) --upgrade --all-extras --group dev pyproject.toml --output-file $(CI)
 	$(BIN)/uv pip compile $(COMPILE) --upgrade --all-extras --group test --resolution lowest-direct \
 		pyproject.toml constraints/oldest.in --output-file constraints/oldest.txt
+	$(BIN)/uv pip compile $(COMPILE) --upgrade constraints/phoenix.in --output-file constraints/phoenix.txt
 
 # Names and versions only: where packages come from is the business of whoever installs them.
 COMPILE := --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url

@@ -20,6 +20,8 @@ from tests.support.traces import Traces
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.phoenix import Phoenix
+
 settings.register_profile("suite", deadline=None, derandomize=True)  # timings belong in benchmarks/
 settings.load_profile("suite")
 
@@ -35,6 +37,15 @@ def assert_nothing_kept(handlers: list[SessionCallbackHandler]) -> None:
     for handler in handlers:
         kept = (len(handler.live_runs), len(handler.run_map), len(handler._spans_by_run))
         assert kept == (0, 0, 0), f"a handler keeps runs after they ended: {kept}"
+
+
+@pytest.fixture(scope="session")
+def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
+    """A Phoenix server for all tests: it takes long to start. Each test has projects and ids of its own."""
+    from tests.support.phoenix import phoenix_server
+
+    with phoenix_server(tmp_path_factory.mktemp("phoenix")) as server:
+        yield server
 
 
 @pytest.fixture

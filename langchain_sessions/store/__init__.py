@@ -1,5 +1,8 @@
 """Conversations as plain data: kept in a store, or read from spans with OpenInference attributes."""
 
+from typing import TYPE_CHECKING, Any
+
+from langchain_sessions.store._annotation import Annotation
 from langchain_sessions.store._exporter import SessionStoreExporter
 from langchain_sessions.store._model import (
     DayStats,
@@ -21,6 +24,7 @@ from langchain_sessions.store._model import (
 from langchain_sessions.store._open import default_place, open_store
 from langchain_sessions.store._protocol import (
     AmbiguousSessionError,
+    AnnotatableSessionStore,
     SessionNotFoundError,
     SessionStore,
     StoreError,
@@ -31,12 +35,18 @@ from langchain_sessions.store._protocol import (
 from langchain_sessions.store._reading import sessions_from_spans
 from langchain_sessions.store._sqlite import SQLiteSessionStore
 
+if TYPE_CHECKING:
+    from langchain_sessions.store._phoenix._store import PhoenixSessionStore
+
 __all__ = [
     "AmbiguousSessionError",
+    "AnnotatableSessionStore",
+    "Annotation",
     "DayStats",
     "Fragment",
     "Neighbours",
     "Page",
+    "PhoenixSessionStore",
     "Pruned",
     "SQLiteSessionStore",
     "SearchHit",
@@ -60,3 +70,12 @@ __all__ = [
     "open_store",
     "sessions_from_spans",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "PhoenixSessionStore":
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from langchain_sessions.store._phoenix._store import PhoenixSessionStore  # needs an extra
+
+    return PhoenixSessionStore

@@ -167,6 +167,7 @@ class SessionStoreExporter(SpanExporter):
     def _opened(self) -> WritableSessionStore:
         store = open_store(self._place)
         if not isinstance(store, WritableSessionStore):
+            store.close()
             msg = f"{store!r} can only be read"
             raise StoreError(msg)
         return store

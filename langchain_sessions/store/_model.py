@@ -457,6 +457,12 @@ def moment(nanoseconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1_000)
 
 
+def nanoseconds(time: datetime) -> int:
+    """Return a point in time that has a time zone, in nanoseconds since the epoch."""
+    since = time - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1_000
+
+
 def percentile(values: Sequence[int], percent: int) -> int:
     """Return the value that this share of the values does not exceed (nearest rank).
 

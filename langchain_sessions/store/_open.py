@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from langchain_sessions.store._phoenix._address import SCHEMES
 from langchain_sessions.store._protocol import SessionStore, StoreError
 from langchain_sessions.store._sqlite import SQLiteSessionStore
 
@@ -24,7 +25,8 @@ def open_store(place: str | os.PathLike[str] | None = None, *, create: bool = Tr
     """Open a session store.
 
     Args:
-        place: A path, or an address such as `sqlite:///absolute/path.db`. By default what the environment
+        place: A path, or an address: `sqlite:///path.db`, or, with the extra `phoenix`,
+            `phoenix://host:port/project` (see `PhoenixSessionStore`). By default what the environment
             variable `LANGCHAIN_SESSIONS_DB` says, else `sessions.db` in the user's data folder.
         create: Whether a file may be made where there is none.
 
@@ -35,6 +37,8 @@ def open_store(place: str | os.PathLike[str] | None = None, *, create: bool = Tr
     if place is None:
         place = default_place()
     if isinstance(place, str) and "://" in place:
+        if urlsplit(place).scheme in SCHEMES:
+            return _phoenix(place)
         return SQLiteSessionStore(_path_of(place), create=create)
     if os.fspath(place) in {"", ":memory:"}:
         msg = f"{os.fspath(place)!r} is no place for a session store; name a file"
@@ -61,10 +65,18 @@ def default_place() -> str | Path:
     return user_data_path(_FOLDER, appauthor=False) / _FILE
 
 
+def _phoenix(address: str) -> SessionStore:
+    try:
+        from langchain_sessions.store._phoenix._store import PhoenixSessionStore
+    except ImportError as error:
+        raise StoreError(str(error)) from error
+    return PhoenixSessionStore(address)
+
+
 def _path_of(address: str) -> str:
     parts = urlsplit(address)
     if parts.scheme != "sqlite":
-        msg = f"there is no kind of session store for {parts.scheme}://; name a file, or sqlite:///path"
+        msg = f"there is no kind of session store for {parts.scheme}://; name a file, sqlite:///path or phoenix://host:port/project"
         raise StoreError(msg)
     if parts.netloc:
         msg = f"{address!r} names a host; a file is sqlite:///path (three slashes, four for an absolute path)"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from langchain_sessions.store._annotation import Annotation
     from langchain_sessions.store._model import (
         Neighbours,
         Page,
@@ -174,6 +175,28 @@ class SessionStore(Protocol):
 
     def close(self) -> None:
         """Give back what the store holds open. It must not be used afterwards."""
+        ...
+
+
+@runtime_checkable
+class AnnotatableSessionStore(SessionStore, Protocol):
+    """Sessions to read, and what somebody thinks of them."""
+
+    def annotate(self, session_id: str, annotation: Annotation, *, project: str | None = None) -> None:
+        """Keep what somebody thinks of a session.
+
+        It takes the place of what was kept under the same name; a note is kept beside the others.
+        """
+        ...
+
+    def annotations(
+        self, sessions: Iterable[SessionSummary]
+    ) -> dict[tuple[str, str], tuple[Annotation, ...]]:
+        """Read what was thought of sessions, in the order in which it was written.
+
+        Returns:
+            By project and session id; those of which nothing was thought are left out.
+        """
         ...
 
 

@@ -32,7 +32,7 @@ def sessions_from_spans(spans: Iterable[ReadableSpan]) -> list[Session]:
     turns: dict[tuple[str, str], list[Turn]] = {}
     for trace in _traces(filter(None, map(span_of, spans))):
         for part in parts(facts_of(span, key, project_of(span.resource)) for key, span in enumerate(trace)):
-            turn = _turn(part, trace)
+            turn = turn_of(part, trace)
             turns.setdefault((turn.project, turn.session_id), []).append(turn)
     return sorted(map(Session.of, turns.values()), key=lambda session: session.started_ns)
 
@@ -45,7 +45,14 @@ def _traces(spans: Iterable[Span]) -> Iterable[Sequence[Span]]:
     return [tuple(members.values()) for members in grouped.values()]
 
 
-def _turn(part: Part, trace: Sequence[Span]) -> Turn:
+def turn_of(part: Part, trace: Sequence[Span]) -> Turn:
+    """Read the part of a trace that belongs to a session.
+
+    Args:
+        part: The part. The keys of its facts are places in the trace.
+        trace: The spans of the trace.
+    """
+
     def attributes_of(facts: Facts) -> Attributes:
         return trace[facts.key].attributes
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from langchain_sessions.store._protocol import SessionNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from langchain_sessions.store._model import SessionFilter, SessionSummary, Turn
     from langchain_sessions.store._protocol import SessionStore
@@ -68,7 +68,7 @@ def _changed_since(
                 summary = store.summary(turn.session_id, project=turn.project)
             except SessionNotFoundError:
                 continue
-            if _matches(summary, where):
+            if matches(summary, where, all_turns(store, summary)):
                 yield summary
 
 
@@ -80,13 +80,19 @@ def _is_new(project: str, session_id: str, seen: set[int]) -> bool:
     return True
 
 
-def _matches(summary: SessionSummary, where: SessionFilter) -> bool:
-    """Whether a session is one of those that are wanted; `text` aside."""
+def matches(summary: SessionSummary, where: SessionFilter, turns: Iterable[Turn]) -> bool:
+    """Whether a session is one of those that are wanted; `text` aside.
+
+    Args:
+        summary: The session.
+        where: What is wanted.
+        turns: Those of the session; looked at only if a user is wanted.
+    """
     return (
         (where.project is None or summary.project == where.project)
-        and (where.user is None or summary.user == where.user)
         and (where.since is None or summary.last_activity >= where.since)
         and (where.until is None or summary.started < where.until)
         and (not where.has_errors or summary.error_count > 0)
         and summary.turn_count >= where.min_turns
+        and (where.user is None or any(it.user == where.user for it in turns))
     )

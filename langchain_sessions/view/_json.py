@@ -39,7 +39,7 @@ def to_plain(value: object) -> Plain:
     if isinstance(value, date):
         return value.isoformat()
     if is_dataclass(value) and not isinstance(value, type):
-        return _object(value)
+        return as_object(value)
     if isinstance(value, Mapping):
         pairs = cast("Mapping[object, object]", value)
         return {str(key): to_plain(each) for key, each in pairs.items()}
@@ -48,7 +48,8 @@ def to_plain(value: object) -> Plain:
     return str(value)
 
 
-def _object(value: Any) -> dict[str, Plain]:
+def as_object(value: Any) -> dict[str, Plain]:
+    """Turn one of the dataclasses into an object of its fields."""
     plain: dict[str, Plain] = {}
     for field in fields(value):
         content = getattr(value, field.name)

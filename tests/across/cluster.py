@@ -50,6 +50,7 @@ def cluster() -> Generator[Any]:
         The module `ray`.
     """
     assert "ray" not in sys.modules, "Ray has been imported with other settings"
+    others = psutil.Process().children(recursive=True)  # the servers of other tests, which go on
     environment = {
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray turns 127.0.0.1 into the address that other machines know, and listens on all addresses, unless
@@ -82,7 +83,7 @@ def cluster() -> Generator[Any]:
                 yield ray
                 assert _listening() <= {"127.0.0.1", "::1"}
             finally:
-                started = psutil.Process().children(recursive=True)
+                started = [it for it in psutil.Process().children(recursive=True) if it not in others]
                 ray.shutdown()
                 _, left = psutil.wait_procs(started, timeout=20)
             assert left == []

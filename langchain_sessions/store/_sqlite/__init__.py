@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from langchain_sessions.store._model import SessionFilter
-from langchain_sessions.store._sqlite import _queries, _retention, _rows
+from langchain_sessions.store._sqlite import _annotations, _queries, _retention, _rows
 from langchain_sessions.store._sqlite._connections import Connections
 from langchain_sessions.store._sqlite._ingest import Batch, Origins, prepare
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import timedelta
 
+    from langchain_sessions.store._annotation import Annotation
     from langchain_sessions.store._model import (
         Neighbours,
         Page,
@@ -158,6 +159,18 @@ class SQLiteSessionStore:
         """Return a text that is another one whenever anything has changed."""
         with self._connections.reading() as db:
             return _queries.revision(db)
+
+    def annotate(self, session_id: str, annotation: Annotation, *, project: str | None = None) -> None:
+        """Keep what somebody thinks of a session; see `AnnotatableSessionStore.annotate`."""
+        with self._connections.writing() as db:
+            _annotations.annotate(db, _queries.find(db, session_id, project).key, annotation)
+
+    def annotations(
+        self, sessions: Iterable[SessionSummary]
+    ) -> dict[tuple[str, str], tuple[Annotation, ...]]:
+        """Read what was thought of sessions; see `AnnotatableSessionStore.annotations`."""
+        with self._connections.reading() as db:
+            return _annotations.read(db, sessions)
 
     def delete(self, session_id: str, *, project: str | None = None) -> None:
         """Delete a session with all its turns and spans."""

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_sessions.store import _words
+from langchain_sessions.store._hits import hit_of
 from langchain_sessions.store._members import parts
 from langchain_sessions.store._model import (
     DayStats,
     Neighbours,
     Page,
-    SearchHit,
     Session,
     SessionFilter,
     SessionStats,
-    Turn,
+    nanoseconds,
     rank,
 )
+from langchain_sessions.store._places import mark, place
 from langchain_sessions.store._protocol import AmbiguousSessionError, SessionNotFoundError
 from langchain_sessions.store._sqlite import _rows
 from langchain_sessions.store._sqlite._rows import LARGEST, escaped
@@ -31,8 +31,9 @@ from langchain_sessions.store._turn import tool_use
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from langchain_sessions.store._model import SessionSummary, Sort, Span, ToolUse
+    from langchain_sessions.store._model import SearchHit, SessionSummary, Sort, Span, ToolUse, Turn
 
 _SORTS: Final[Mapping[str, str]] = {
     "last_activity": "last_activity_ns",
@@ -115,7 +116,7 @@ def sessions(
     limit = _most(limit)
     conditions = _session_conditions(where)
     if after is not None:
-        conditions.add(f"({value}, id) < (?, ?)", *_cursor(after, f"sessions by {sort}", int, int))
+        conditions.add(f"({value}, id) < (?, ?)", *place(after, f"sessions by {sort}", int, int))
     order = f"ORDER BY {value} DESC, id DESC"
     rows = db.execute(
         f"SELECT {_rows.SUMMARY}, {value}, id FROM sessions WHERE id IN "
@@ -124,7 +125,7 @@ def sessions(
     ).fetchall()
     items = tuple(map(_rows.summary, rows[:limit]))
     more = len(rows) > limit > 0
-    return Page(items, _mark(f"sessions by {sort}", *rows[limit - 1][-2:]) if more else None)
+    return Page(items, mark(f"sessions by {sort}", *rows[limit - 1][-2:]) if more else None)
 
 
 def turns(
@@ -208,16 +209,16 @@ def search(
     conditions = _Conditions()
     if wanted:
         source = "words AS w CROSS JOIN turns AS t ON t.id = w.rowid"
-        place = "w.rowid"  # the index is read from its end; the same by t.id would be sorted
+        number = "w.rowid"  # the index is read from its end; the same by t.id would be sorted
         conditions.add("w.words MATCH ?", _words.match_expression(wanted))
     elif literal:
-        source, place = "turns AS t", "t.id"
+        source, number = "turns AS t", "t.id"
         pattern = _words.like_pattern(literal)
         conditions.add("(t.input LIKE ? ESCAPE '\\' OR t.output LIKE ? ESCAPE '\\')", pattern, pattern)
     else:
         return Page(())
     if after is not None:
-        conditions.add(f"{place} < ?", *_cursor(after, "hits", int))
+        conditions.add(f"{number} < ?", *place(after, "hits", int))
     if where.user is not None:
         conditions.add("t.user_id = ?", escaped(where.user))
     restricting = _session_conditions(replace(where, user=None))
@@ -227,12 +228,12 @@ def search(
         )
     rows = db.execute(
         f"SELECT {_rows.TURN}, t.id FROM {source} CROSS JOIN sessions AS s ON s.id = t.session_key "
-        f"WHERE {conditions.clause} ORDER BY {place} DESC LIMIT ?",
+        f"WHERE {conditions.clause} ORDER BY {number} DESC LIMIT ?",
         (*conditions.values, limit + 1),
     ).fetchall()
-    hits = tuple(_hit(_rows.turn(row), wanted, literal) for row in rows[:limit])
+    hits = tuple(hit_of(_rows.turn(row), wanted, literal) for row in rows[:limit])
     more = len(rows) > limit > 0
-    return Page(hits, _mark("hits", rows[limit - 1][-1]) if more else None)
+    return Page(hits, mark("hits", rows[limit - 1][-1]) if more else None)
 
 
 def stats(db: sqlite3.Connection, where: SessionFilter) -> SessionStats:
@@ -311,15 +312,15 @@ def changes(db: sqlite3.Connection, after: str | None, limit: int) -> Page[Turn]
     """Read the turns that changed after a place."""
     if after is None:
         [(number,)] = db.execute("SELECT revision FROM state")
-        return Page((), _mark("changes", number, _END))
+        return Page((), mark("changes", number, _END))
     rows = db.execute(
         f"SELECT {_rows.TURN}, t.tools, t.revision, t.id FROM turns AS t JOIN sessions AS s "
         "ON s.id = t.session_key WHERE (t.revision, t.id) > (?, ?) ORDER BY t.revision, t.id LIMIT ?",
-        (*_cursor(after, "changes", int, int), _most(limit)),
+        (*place(after, "changes", int, int), _most(limit)),
     ).fetchall()
     if not rows:
         return Page((), after)
-    return Page(_with_tools(db, [row[:-2] for row in rows]), _mark("changes", *rows[-1][-2:]))
+    return Page(_with_tools(db, [row[:-2] for row in rows]), mark("changes", *rows[-1][-2:]))
 
 
 def revision(db: sqlite3.Connection) -> str:
@@ -404,16 +405,6 @@ def _is_turn_before(db: sqlite3.Connection, key: int, turn: Turn) -> bool:
     return row is not None
 
 
-def _hit(turn: Turn, wanted: Sequence[_words.Phrase], literal: str) -> SearchHit:
-    found = _words.excerpt(turn.input, wanted, literal)
-    if found is not None:
-        return SearchHit(turn=turn, role="user", excerpt=found)
-    found = _words.excerpt(turn.output, wanted, literal)
-    if found is not None:
-        return SearchHit(turn=turn, role="assistant", excerpt=found)
-    return SearchHit(turn=turn, role="user", excerpt=_words.beginning(turn.input))
-
-
 def _day(row: Sequence[int], durations: Sequence[int]) -> DayStats:
     return DayStats(
         day=_EPOCH + timedelta(days=row[0]),
@@ -428,9 +419,7 @@ def _day(row: Sequence[int], durations: Sequence[int]) -> DayStats:
 
 
 def _nanoseconds(time: datetime) -> int:
-    since = time - datetime(1970, 1, 1, tzinfo=UTC)
-    nanoseconds = (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1_000
-    return max(-LARGEST, min(nanoseconds, LARGEST))  # `datetime.max` is a good way to say "whenever"
+    return max(-LARGEST, min(nanoseconds(time), LARGEST))  # `datetime.max` is a good way to say "whenever"
 
 
 def _bytes(trace_id: str) -> bytes:
@@ -447,32 +436,9 @@ def _most(limit: int) -> int:
 
 
 def _turn_mark(turn: Turn) -> str:
-    return _mark("turns", turn.started_ns, turn.trace_id)
+    return mark("turns", turn.started_ns, turn.trace_id)
 
 
 def _turn_cursor(text: str) -> tuple[object, object]:
-    started, trace_id = _cursor(text, "turns", int, str)
+    started, trace_id = place(text, "turns", int, str)
     return started, _bytes(trace_id)
-
-
-def _mark(of: str, *values: object) -> str:
-    """Write a place in a list as a text that can be part of an address."""
-    return base64.urlsafe_b64encode(json.dumps([of, *values]).encode()).decode().rstrip("=")
-
-
-def _cursor(text: str, of: str, *kinds: type) -> list[Any]:
-    """Read what `_mark` has written.
-
-    Raises:
-        ValueError: If it was not, or for another list.
-    """
-    try:
-        read = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        marked, *values = read
-    except (ValueError, TypeError, RecursionError):
-        marked, values = None, []
-    is_good = marked == of and [type(it) for it in values] == list(kinds)
-    if not is_good or any(isinstance(it, int) and abs(it) > LARGEST for it in values):
-        msg = f"{text[:100]!r} is not a place in this list"
-        raise ValueError(msg)
-    return values

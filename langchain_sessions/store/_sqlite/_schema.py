@@ -130,5 +130,23 @@ CREATE VIRTUAL TABLE words USING fts5 (
     input, output, content = '', columnsize = 0, tokenize = '{TOKENIZER}'
 );
 """,
+    """
+CREATE TABLE annotations (
+    id INTEGER PRIMARY KEY,
+    session_key INTEGER NOT NULL REFERENCES sessions,
+    name TEXT NOT NULL,
+    label TEXT,
+    score REAL,
+    note TEXT NOT NULL,
+    annotator TEXT NOT NULL,
+    time_ns INTEGER NOT NULL
+);
+CREATE INDEX annotations_by_session ON annotations (session_key, name);
+
+-- Whoever deletes a session: the next one may get its number, and must not get what was thought of it.
+CREATE TRIGGER forget_annotations AFTER DELETE ON sessions BEGIN
+    DELETE FROM annotations WHERE session_key = old.id;
+END;
+""",
 )
 """Migration number n brings a file from version n to version n + 1 (SQLite's `user_version`)."""

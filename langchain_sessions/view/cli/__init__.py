@@ -25,6 +25,7 @@ _MODULES: Final = {
     "show": "_showing",
     "search": "_listing",
     "stats": "_listing",
+    "annotate": "_annotating",
     "tail": "_tailing",
     "ui": "_ui",
     "export": "_transfer",

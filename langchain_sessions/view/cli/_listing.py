@@ -10,6 +10,8 @@ from rich.text import Text
 
 from langchain_sessions.store import SessionFilter
 from langchain_sessions.store._model import Sort
+from langchain_sessions.view._annotated import annotated, annotations_of
+from langchain_sessions.view._json import as_object
 from langchain_sessions.view._plain import counted, one_line
 from langchain_sessions.view.cli._common import console, json_option, opened, print_json, store_option
 from langchain_sessions.view.cli._filters import filter_options, text_option
@@ -51,17 +53,20 @@ def list_command(
     """List sessions.
 
     With --json: an object of `items` and `next`, which is what --after takes. The items have the fields of
-    SessionSummary; times are ISO 8601 in UTC (`started`) and nanoseconds since the epoch (`started_ns`).
+    SessionSummary, and `annotations`; times are ISO 8601 in UTC (`started`) and nanoseconds since the epoch
+    (`started_ns`).
     """
     with opened(place) as store, _place_in_list():
         page = store.sessions(where, sort=cast("Sort", sort), limit=limit, after=after)
         is_all = where == _EVERYTHING and after is None
         nothing = _no_sessions(store.stats()) if is_all and not page.items else "No such sessions."
+        annotations = annotated(store, page)
     if as_json:
-        print_json(page)
+        items = [{**as_object(it), "annotations": annotations_of(annotations, it)} for it in page]
+        print_json({"items": items, "next": page.next, "previous": page.previous})
         return
     out = console()
-    out.print(sessions_table(page) if page.items else nothing)
+    out.print(sessions_table(page, annotations=annotations) if page.items else nothing)
     _tell_next(page.next)
 
 

@@ -10,7 +10,8 @@ import click
 from rich.text import Text
 
 from langchain_sessions.store import AmbiguousSessionError, SessionNotFoundError
-from langchain_sessions.view._json import to_plain
+from langchain_sessions.view._annotated import annotated, annotations_of, in_full
+from langchain_sessions.view._json import as_object, to_plain
 from langchain_sessions.view._plain import one_line
 from langchain_sessions.view.cli._common import console, json_option, opened, print_json, store_option
 from langchain_sessions.view.cli._completion import complete_session_id
@@ -18,10 +19,10 @@ from langchain_sessions.view.cli._types import number_from
 from langchain_sessions.view.terminal import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
-    from langchain_sessions.store import Page, SessionStore, SessionSummary, Span, Turn
+    from langchain_sessions.store import Annotation, Page, SessionStore, SessionSummary, Span, Turn
 
     _Shown: TypeAlias = tuple[Turn, list[Span] | None]
     """A turn and, if they are to be shown, its spans."""
@@ -56,22 +57,30 @@ def show_command(
 
     Who said what, the tools used, tokens and time of each turn; times are UTC.
 
-    With --json: the fields of SessionSummary, `turns`, and `next`, which is what --from takes to go on after
-    --limit, or null. With --spans, each turn has `spans`.
+    With --json: the fields of SessionSummary, `annotations`, `turns`, and `next`, which is what --from takes
+    to go on after --limit, or null. With --spans, each turn has `spans`.
     """
     with opened(place) as store:
-        session = _found(store, session_id, project)
+        session = found(store, session_id, project)
         turns = _turns(store, session, first)
         shown = ((it, _spans(store, it) if with_spans else None) for it in islice(turns, limit))
+        annotations = annotations_of(annotated(store, [session]), session)
         show = _show_json if as_json else _show_chat
-        show(session, shown, turns)
+        show(session, annotations, shown, turns)
 
 
-def _show_chat(session: SessionSummary, shown: Iterator[_Shown], rest: Iterator[Turn]) -> None:
+def _show_chat(
+    session: SessionSummary,
+    annotations: Sequence[Annotation],
+    shown: Iterator[_Shown],
+    rest: Iterator[Turn],
+) -> None:
     out = console()
     chat = Transcript(session)
     for line in chat.heading():
         out.print(line)
+    for annotation in annotations:
+        out.print(Text(in_full(annotation), style="cyan", overflow="fold"))
     for turn, spans in shown:
         for line in chat.turn(turn, spans):
             out.print(line)
@@ -80,19 +89,24 @@ def _show_chat(session: SessionSummary, shown: Iterator[_Shown], rest: Iterator[
         out.print(Text(more, style="dim"), soft_wrap=True)
 
 
-def _show_json(session: SessionSummary, shown: Iterator[_Shown], rest: Iterator[Turn]) -> None:
+def _show_json(
+    session: SessionSummary,
+    annotations: Sequence[Annotation],
+    shown: Iterator[_Shown],
+    rest: Iterator[Turn],
+) -> None:
     turns: list[object] = []
     for turn, spans in shown:
-        turns.append(_object(turn) if spans is None else {**_object(turn), "spans": to_plain(spans)})
+        turns.append(as_object(turn) if spans is None else {**as_object(turn), "spans": to_plain(spans)})
     following = next(rest, None)
     print_json(
-        {**_object(session), "turns": turns, "next": None if following is None else following.trace_id}
+        {
+            **as_object(session),
+            "annotations": to_plain(annotations),
+            "turns": turns,
+            "next": None if following is None else following.trace_id,
+        }
     )
-
-
-def _object(of: SessionSummary | Turn) -> dict[str, object]:
-    plain = to_plain(of)
-    return {**plain} if isinstance(plain, dict) else {}
 
 
 def _turns(store: SessionStore, session: SessionSummary, first: str | None) -> Iterator[Turn]:
@@ -118,7 +132,7 @@ def _spans(store: SessionStore, turn: Turn) -> list[Span]:
     return store.spans(turn.session_id, turn.trace_id, project=turn.project)
 
 
-def _found(store: SessionStore, session_id: str, project: str | None) -> SessionSummary:
+def found(store: SessionStore, session_id: str, project: str | None) -> SessionSummary:
     """The session.
 
     Raises:

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from langchain_sessions.view._annotated import annotations_of, judgement
 from langchain_sessions.view._plain import ago, compact, duration, one_line
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from langchain_sessions.store import SessionSummary
+    from langchain_sessions.view._annotated import Annotated
 
 _NARROWEST_ID: Final = 12
 _NARROWEST_NAME: Final = 7
@@ -30,19 +32,22 @@ _NOBODY: Final = "-"
 """In the place of a user who is not known."""
 
 
-def sessions_table(sessions: Iterable[SessionSummary], *, now_ns: int | None = None) -> RenderableType:
+def sessions_table(
+    sessions: Iterable[SessionSummary], *, annotations: Annotated | None = None, now_ns: int | None = None
+) -> RenderableType:
     """Lay out sessions as a table, one row each; with their projects if there are several.
 
     Where there is no room for all columns, those go that matter least.
 
     Args:
         sessions: In the order in which they are to appear.
+        annotations: What was thought of them.
         now_ns: What time it is, in nanoseconds since the epoch; by default the clock is asked.
 
     Returns:
         Something to print on a `rich.console.Console`.
     """
-    return _Sessions(tuple(sessions), time.time_ns() if now_ns is None else now_ns)
+    return _Sessions(tuple(sessions), annotations or {}, time.time_ns() if now_ns is None else now_ns)
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class _Column:
 @dataclass(frozen=True)
 class _Sessions:
     sessions: tuple[SessionSummary, ...]
+    annotations: Annotated
     now_ns: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -122,6 +128,9 @@ class _Sessions:
             _Column("last\nactive", active, None, "number", rank=1),
             _Column("first input", inputs, _NARROWEST_INPUT, "teaser", rank=2),
         ]
+        if self.annotations:
+            thought = self._cells(lambda it: " · ".join(map(judgement, annotations_of(self.annotations, it))))
+            columns.insert(-1, _Column("annotations", thought, _NARROWEST_ID, "wraps", rank=1))
         if len({it.project for it in self.sessions}) < 2:
             del columns[1]
         return columns

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse
 
 from langchain_sessions.store import SessionNotFoundError
 from langchain_sessions.store._model import moment
+from langchain_sessions.view._annotated import annotated
 from langchain_sessions.view.web import _pages
 from langchain_sessions.view.web._query import Query
 from langchain_sessions.view.web._responses import html, is_known, places_checked, tag, unchanged
@@ -61,6 +62,7 @@ class Listing:
             etag=etag,
             query=query,
             page=page,
+            annotations=annotated(self._store, page),
             days=days,
             stats=summed.stats if summed else None,
             tiles=summed.tiles if summed else (),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, RedirectResponse
 
+from langchain_sessions.view._annotated import annotated, annotations_of
 from langchain_sessions.view.web import _charts, _pages, _tree
 from langchain_sessions.view.web._links import address
 from langchain_sessions.view.web._query import BadRequestError
@@ -62,6 +63,7 @@ class Reading:
             status=200 if page.items else 404,
             etag=etag,
             session=summary,
+            annotations=annotations_of(annotated(self._store, [summary]), summary),
             searched=given.get("q", ""),
             turns=_pages.turn_views(page.items, first),
             first=first,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from langchain_sessions.view import _plain
+from langchain_sessions.view import _annotated, _plain
 from langchain_sessions.view.web import _charts, _links
 from langchain_sessions.view.web._query import PERIODS, SORTS
 
@@ -79,11 +79,13 @@ def _make() -> Environment:
     )
     filters: dict[str, Any] = {
         "ago": ago,
+        "annotation": _annotated.in_full,
         "clock": clock,
         "counted": _plain.counted,
         "day": _charts.day_name,
         "duration": _plain.duration,
         "iso": iso,
+        "judgement": _annotated.judgement,
         "money": _plain.money,
         "name": _plain.beginning,
         "short": _plain.compact,
