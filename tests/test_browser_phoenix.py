@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -87,3 +88,11 @@ def test_the_list_shows_how_it_began_and_ended(browser: Browser, talk: Phoenix) 
     assert demo._FOR_THE_AGENT[0] in shown
     assert "Grace" in shown.replace(demo._FOR_THE_AGENT[0], "")
     assert "grace" in shown.replace(SESSION_ID, "")
+
+
+def test_an_address_by_session_id_leads_to_the_session(browser: Browser, talk: Phoenix) -> None:
+    """Phoenix's redirect, to which the notebook links, finds any id."""
+    with tab(browser, talk.url, expected=_COMPLAINT) as opened:
+        opened.open(f"/redirects/sessions/{quote(SESSION_ID, safe='')}")
+        expect(opened.page.get_by_text("Turn 04")).to_be_visible(timeout=_SLOW)
+        assert SESSION_ID in opened.page.inner_text("body")

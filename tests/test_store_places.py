@@ -60,7 +60,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     )
     with closing(SQLiteSessionStore(path)) as store:
         assert store.summary("a").turn_count == 1
-    assert dump()[0] == (3,)
+    assert dump()[0] == (len(first) + 2,)
 
     monkeypatch.undo()
     with pytest.raises(StoreError, match="later version"):

@@ -281,6 +281,22 @@ def test_a_session_that_is_written_to_meanwhile_is_not_missed(tmp_path: Path) ->
     store.close()
 
 
+def test_who_else_speaks_meanwhile_does_not_hide_a_users_session(tmp_path: Path) -> None:
+    """A session that moves while one user's are read is found if that user has a turn of it."""
+    store = SQLiteSessionStore(tmp_path / "a.db")
+    store.add([it for number in range(1, 451) for it in turn(f"s{number}", number)[:1]])
+    found: list[str] = []
+    for summary in all_sessions(store, SessionFilter(user="ada")):
+        found.append(summary.id)
+        if len(found) == 100:
+            store.add(turn("s3", 1_000, user="bob")[:1])
+            store.add(turn("joined", 1_001, user="bob")[:1])
+            store.add(turn("joined", 1_002, user="ada")[:1])
+            store.add(turn("of bob", 1_003, user="bob")[:1])
+    assert sorted(found) == sorted([*(f"s{number}" for number in range(1, 451)), "joined"])
+    store.close()
+
+
 def spans_of(lines: Sequence[str]) -> str:
     """Lines as a file has them."""
     return "".join(f"{line}\n" for line in lines)

@@ -81,6 +81,7 @@ def tab(
     """
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **settings)
     context.set_default_timeout(10_000)
+    context.set_default_navigation_timeout(30_000)  # Phoenix's page is large, and the machine may be busy
     page = context.new_page()
     opened = Tab(page, origin)
     trouble = opened.trouble
