@@ -30,7 +30,7 @@ from langchain_sessions.store import (
     WritableSessionStore,
     open_store,
 )
-from langchain_sessions.store._model import Page, moment
+from langchain_sessions.store._measures import moment
 from langchain_sessions.store._phoenix import _lists, _search, _snapshot
 from langchain_sessions.store._phoenix._address import address_of
 from langchain_sessions.view.cli import cli
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from langchain_sessions.store import SessionStats, Span
-    from langchain_sessions.store._model import Sort
+    from langchain_sessions.store._answers import Page, Sort
     from tests.support.phoenix import Phoenix
 
     Both: TypeAlias = tuple[SessionStore, SessionStore]

@@ -23,8 +23,17 @@ from opentelemetry.trace import (
     format_trace_id,
     set_span_in_context,
 )
+from pydantic import TypeAdapter
 
-from langchain_sessions.store import Session, ToolUse, Turn, sessions_from_spans
+from langchain_sessions.store import (
+    SearchHit,
+    Session,
+    SessionStats,
+    SessionSummary,
+    ToolUse,
+    Turn,
+    sessions_from_spans,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -354,3 +363,10 @@ def test_the_answer_falls_back_to_the_root_when_the_model_only_called_tools(reco
 def test_no_spans_are_no_sessions() -> None:
     """Nothing in, nothing out."""
     assert sessions_from_spans([]) == []
+
+
+@pytest.mark.parametrize("kind", [SearchHit, Session, SessionStats, SessionSummary, Turn])
+def test_web_frameworks_understand_what_a_store_returns(kind: type) -> None:
+    """Pydantic, and so FastAPI, can describe it and write it as JSON: its annotations can be read."""
+    described = TypeAdapter(kind).json_schema()
+    assert described["properties"]

@@ -12,7 +12,7 @@ from langchain_sessions.store import (
     SessionFilter,
     SQLiteSessionStore,
 )
-from langchain_sessions.store._model import Sort, moment
+from langchain_sessions.store._measures import moment
 from tests.support.spans import MINUTE, NOON, span, turn, with_ties
 from tests.support.stores import all_summaries
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_sessions.store import Page, SessionSummary
+    from langchain_sessions.store._answers import Sort
 
 SORTS: dict[Sort, Callable[[SessionSummary], int]] = {
     "last_activity": lambda it: it.last_activity_ns,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from langchain_sessions.store._model import Sort
+    from langchain_sessions.store._answers import Sort
 
 
 @pytest.fixture

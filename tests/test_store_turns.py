@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_sessions.store import Span
-    from langchain_sessions.store._model import Attributes
+    from langchain_sessions.store._span import Attributes
 
 
 @pytest.fixture

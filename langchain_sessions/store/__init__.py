@@ -3,24 +3,18 @@
 from typing import TYPE_CHECKING, Any
 
 from langchain_sessions.store._annotation import Annotation
-from langchain_sessions.store._exporter import SessionStoreExporter
-from langchain_sessions.store._model import (
+from langchain_sessions.store._answers import (
     DayStats,
     Fragment,
     Neighbours,
     Page,
     Pruned,
     SearchHit,
-    Session,
     SessionFilter,
     SessionStats,
-    SessionSummary,
-    Span,
-    SpanEvent,
-    SpanLink,
-    ToolUse,
-    Turn,
 )
+from langchain_sessions.store._exporter import SessionStoreExporter
+from langchain_sessions.store._model import Session, SessionSummary, ToolUse, Turn
 from langchain_sessions.store._open import default_place, open_store
 from langchain_sessions.store._protocol import (
     AmbiguousSessionError,
@@ -33,6 +27,7 @@ from langchain_sessions.store._protocol import (
     WritableSessionStore,
 )
 from langchain_sessions.store._reading import sessions_from_spans
+from langchain_sessions.store._span import Span, SpanEvent, SpanLink
 from langchain_sessions.store._sqlite import SQLiteSessionStore
 
 if TYPE_CHECKING:

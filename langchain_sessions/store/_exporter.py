@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from langchain_sessions.store._model import Span
+    from langchain_sessions.store._span import Span
 
 MAX_WAITING: Final = 8_192
 """Spans kept in memory while the store cannot take them, some ten megabytes; the oldest go first."""

@@ -10,7 +10,7 @@ from openinference.semconv.trace import SpanAttributes
 from langchain_sessions._names import ENCLOSING
 
 if TYPE_CHECKING:
-    from langchain_sessions.store._model import Attributes, Span, Value
+    from langchain_sessions.store._span import Attributes, Span, Value
 
 DEFAULT_PROJECT: Final = "default"
 

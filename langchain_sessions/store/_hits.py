@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langchain_sessions.store import _words
-from langchain_sessions.store._model import SearchHit
+from langchain_sessions.store._answers import SearchHit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

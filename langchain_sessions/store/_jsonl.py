@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Final, cast
 
-from langchain_sessions.store._model import moment
+from langchain_sessions.store._measures import moment
 from langchain_sessions.store._otlp import (
     DecodeError,
     load,
@@ -23,7 +23,8 @@ from langchain_sessions.store._otlp import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from langchain_sessions.store._model import SessionSummary, Span, Turn
+    from langchain_sessions.store._model import SessionSummary, Turn
+    from langchain_sessions.store._span import Span
 
 __all__ = ["ChatLineError", "DecodeError", "bounded_lines", "chat_line", "spans_from_line", "spans_line"]
 

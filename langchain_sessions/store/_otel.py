@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, cast
 
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from langchain_sessions.store._model import Span, SpanEvent, SpanLink
+from langchain_sessions.store._span import Span, SpanEvent, SpanLink
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from langchain_sessions.store._model import Attributes
+    from langchain_sessions.store._span import Attributes
 
 _NONE: Attributes = {}
 

@@ -21,13 +21,13 @@ except ImportError as error:
     message = "OTLP needs opentelemetry-proto: pip install 'langchain-sessions[view]'"
     raise ImportError(message, name="opentelemetry-proto") from error
 
-from langchain_sessions.store._model import Span, SpanEvent, SpanLink
 from langchain_sessions.store._otlp_json import DecodeError, fill, text, to_json
+from langchain_sessions.store._span import Span, SpanEvent, SpanLink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from langchain_sessions.store._model import Attributes, Status, Value
+    from langchain_sessions.store._span import Attributes, Status, Value
 
 __all__ = [
     "JSON",

@@ -17,19 +17,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_sessions.store._annotation import Annotation
-    from langchain_sessions.store._model import (
+    from langchain_sessions.store._answers import (
         Neighbours,
         Page,
         Pruned,
         SearchHit,
-        Session,
         SessionFilter,
         SessionStats,
-        SessionSummary,
         Sort,
-        Span,
-        Turn,
     )
+    from langchain_sessions.store._model import Session, SessionSummary, Turn
+    from langchain_sessions.store._span import Span
 
 
 class StoreError(Exception):

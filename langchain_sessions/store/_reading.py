@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from langchain_sessions.store._facts import Facts
     from langchain_sessions.store._members import Part
-    from langchain_sessions.store._model import Attributes, Span
+    from langchain_sessions.store._span import Attributes, Span
 
 
 def sessions_from_spans(spans: Iterable[ReadableSpan]) -> list[Session]:

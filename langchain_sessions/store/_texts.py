@@ -12,7 +12,7 @@ from langchain_sessions import _turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from langchain_sessions.store._model import Attributes, Value
+    from langchain_sessions.store._span import Attributes, Value
 
 _USER: Final = "user"
 """The role that OpenInference gives to what a person said."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from langchain_sessions.store._facts import Facts
     from langchain_sessions.store._members import Part
-    from langchain_sessions.store._model import Attributes
+    from langchain_sessions.store._span import Attributes
 
     AttributesOf: TypeAlias = Callable[[Facts], Attributes]
     """Fetches the attributes of a span; they may be large, so only those that are needed are asked for."""

@@ -9,7 +9,8 @@ from langchain_sessions.store._protocol import SessionNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from langchain_sessions.store._model import SessionFilter, SessionSummary, Turn
+    from langchain_sessions.store._answers import SessionFilter
+    from langchain_sessions.store._model import SessionSummary, Turn
     from langchain_sessions.store._protocol import SessionStore
 
 _SESSIONS_A_PAGE: Final = 200

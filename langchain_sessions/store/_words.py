@@ -12,7 +12,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from langchain_sessions.store._model import Fragment
+from langchain_sessions.store._answers import Fragment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

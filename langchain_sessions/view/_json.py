@@ -12,7 +12,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias, cast
 
-from langchain_sessions.store._model import moment
+from langchain_sessions.store._measures import moment
 
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | str | int | float | bool | None"
 """What JSON knows."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from langchain_sessions.store._model import SearchHit, SessionSummary, Turn
+from langchain_sessions.store._answers import SearchHit
+from langchain_sessions.store._model import SessionSummary, Turn
 from langchain_sessions.view._chart import MOST_DAYS, chart
 from langchain_sessions.view._html import block, element, line, page, row, tool
 from langchain_sessions.view._plain import (

@@ -13,7 +13,7 @@ from langchain_sessions.store import Span, SpanEvent
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from langchain_sessions.store._model import Value
+    from langchain_sessions.store._span import Value
 
 SECOND: Final = 10**9
 HOUR: Final = 3_600 * SECOND

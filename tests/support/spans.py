@@ -13,7 +13,7 @@ from langchain_sessions.store._turn import texts, tool_use
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from langchain_sessions.store._model import Attributes, Value
+    from langchain_sessions.store._span import Attributes, Value
 
 NOON: Final = 1_767_268_800_000_000_000
 """2026-01-01 12:00 UTC, in nanoseconds since the epoch."""

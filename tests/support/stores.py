@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_sessions.store import Page, SessionFilter, SessionSummary, Span
-    from langchain_sessions.store._model import Sort
+    from langchain_sessions.store._answers import Sort
 
 Item = TypeVar("Item")
 

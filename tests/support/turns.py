@@ -9,7 +9,7 @@ from tests.support.conversations import MINUTE, NEW_YEAR
 
 if TYPE_CHECKING:
     from langchain_sessions.store import Session, SessionStore
-    from langchain_sessions.store._model import Attributes
+    from langchain_sessions.store._span import Attributes
 
 
 def turn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_sessions.store._model import Page
+from langchain_sessions.store._answers import Page
 from langchain_sessions.store._places import mark, place
 
 if TYPE_CHECKING:

@@ -10,15 +10,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_sessions.store import _words
+from langchain_sessions.store._answers import Neighbours, Page
 from langchain_sessions.store._hits import is_in
-from langchain_sessions.store._model import Neighbours, Page, Session, SessionSummary
+from langchain_sessions.store._model import Session, SessionSummary
 from langchain_sessions.store._places import mark, place
 from langchain_sessions.store._walk import matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from langchain_sessions.store._model import SessionFilter, Sort, Turn
+    from langchain_sessions.store._answers import SessionFilter, Sort
+    from langchain_sessions.store._model import Turn
     from langchain_sessions.store._phoenix._server import Listed
     from langchain_sessions.store._phoenix._snapshot import Snapshot
 

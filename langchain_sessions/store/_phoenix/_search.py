@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_sessions.store import _words
+from langchain_sessions.store._answers import Page, SessionFilter
 from langchain_sessions.store._hits import hit_of, is_in
-from langchain_sessions.store._model import Page, SessionFilter
 from langchain_sessions.store._phoenix._lists import BATCH, MOST_READ, is_wanted
 from langchain_sessions.store._places import mark, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from langchain_sessions.store._model import SearchHit, Turn
+    from langchain_sessions.store._answers import SearchHit
+    from langchain_sessions.store._model import Turn
     from langchain_sessions.store._phoenix._server import Listed
     from langchain_sessions.store._phoenix._snapshot import Snapshot
 

@@ -25,8 +25,8 @@ from langchain_sessions.store._protocol import StoreError, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from langchain_sessions.store._model import Span
     from langchain_sessions.store._phoenix._address import Address
+    from langchain_sessions.store._span import Span
 
 _PAGE: Final = 1_000
 """Items of an answer: the most that the server gives."""

@@ -14,8 +14,9 @@ from langchain_sessions.store._reading import turn_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from langchain_sessions.store._model import Span, Turn
+    from langchain_sessions.store._model import Turn
     from langchain_sessions.store._phoenix._server import Listed, Server
+    from langchain_sessions.store._span import Span
 
 MOST_TRACES: Final = 10_000
 """The latest traces, among which sessions are listed, searched and summed up; a second or two to list."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from openinference.semconv.resource import ResourceAttributes
 from openinference.semconv.trace import SpanAttributes
 
-from langchain_sessions.store._model import Span, SpanEvent, nanoseconds
+from langchain_sessions.store._measures import nanoseconds
+from langchain_sessions.store._span import Span, SpanEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_sessions.store._model import Attributes, Status
+    from langchain_sessions.store._span import Attributes, Status
 
 _NO_KIND: Final = "UNKNOWN"
 """The kind that Phoenix gives to a span of other libraries, which has none."""

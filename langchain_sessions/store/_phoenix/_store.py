@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from langchain_sessions.store._model import SessionFilter
+from langchain_sessions.store._answers import SessionFilter
 from langchain_sessions.store._phoenix import _annotations, _changes, _lists, _search, _sums
 from langchain_sessions.store._phoenix._address import address_of
 from langchain_sessions.store._phoenix._server import Server
@@ -19,17 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from langchain_sessions.store._annotation import Annotation
-    from langchain_sessions.store._model import (
-        Neighbours,
-        Page,
-        SearchHit,
-        Session,
-        SessionStats,
-        SessionSummary,
-        Sort,
-        Span,
-        Turn,
-    )
+    from langchain_sessions.store._answers import Neighbours, Page, SearchHit, SessionStats, Sort
+    from langchain_sessions.store._model import Session, SessionSummary, Turn
+    from langchain_sessions.store._span import Span
 
 __all__ = ["PhoenixSessionStore"]
 

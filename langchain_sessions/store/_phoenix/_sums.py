@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from langchain_sessions.store._model import DayStats, SessionStats, nanoseconds, percentile
+from langchain_sessions.store._answers import DayStats, SessionStats
+from langchain_sessions.store._measures import nanoseconds, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
 
-    from langchain_sessions.store._model import Session, SessionFilter, Turn
+    from langchain_sessions.store._answers import SessionFilter
+    from langchain_sessions.store._model import Session, Turn
 
 
 def stats_of(

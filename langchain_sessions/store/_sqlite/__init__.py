@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from langchain_sessions.store._model import SessionFilter
-from langchain_sessions.store._sqlite import _annotations, _queries, _retention, _rows
+from langchain_sessions.store._answers import SessionFilter
+from langchain_sessions.store._sqlite import _annotations, _queries, _retention, _rows, _search, _stats
 from langchain_sessions.store._sqlite._connections import Connections
 from langchain_sessions.store._sqlite._ingest import Batch, Origins, prepare
 
@@ -16,18 +16,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from langchain_sessions.store._annotation import Annotation
-    from langchain_sessions.store._model import (
-        Neighbours,
-        Page,
-        Pruned,
-        SearchHit,
-        Session,
-        SessionStats,
-        SessionSummary,
-        Sort,
-        Span,
-        Turn,
-    )
+    from langchain_sessions.store._answers import Neighbours, Page, Pruned, SearchHit, SessionStats, Sort
+    from langchain_sessions.store._model import Session, SessionSummary, Turn
+    from langchain_sessions.store._span import Span
     from langchain_sessions.store._sqlite._ingest import Origin, OriginKey
 
 __all__ = ["SQLiteSessionStore"]
@@ -138,12 +129,12 @@ class SQLiteSessionStore:
     ) -> Page[SearchHit]:
         """Find turns by what was said in them; see `SessionStore.search`."""
         with self._connections.reading() as db:
-            return _queries.search(db, text, where or _EVERYTHING, limit, after)
+            return _search.search(db, text, where or _EVERYTHING, limit, after)
 
     def stats(self, where: SessionFilter | None = None) -> SessionStats:
         """Sum sessions up; see `SessionStore.stats`."""
         with self._connections.reading() as db:
-            return _queries.stats(db, where or _EVERYTHING)
+            return _stats.stats(db, where or _EVERYTHING)
 
     def neighbours(self, session_id: str, *, project: str | None = None) -> Neighbours:
         """Find the sessions that were active next and before."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
 
     from langchain_sessions.store._members import Part
-    from langchain_sessions.store._model import Attributes, Span
+    from langchain_sessions.store._span import Attributes, Span
 
 _ADD_SPAN: Final = f"INSERT INTO spans VALUES ({', '.join('?' * 23)})"
 

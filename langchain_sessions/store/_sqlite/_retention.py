@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from langchain_sessions.store._answers import Pruned
 from langchain_sessions.store._members import parts
-from langchain_sessions.store._model import Pruned
 from langchain_sessions.store._sqlite import _rows
 from langchain_sessions.store._sqlite._ingest import forget_words, next_revision
 

@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from langchain_sessions.store._facts import Facts
-from langchain_sessions.store._model import SessionSummary, Span, SpanEvent, SpanLink, Turn
+from langchain_sessions.store._model import SessionSummary, Turn
+from langchain_sessions.store._span import Span, SpanEvent, SpanLink
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
 
-    from langchain_sessions.store._model import Attributes, Status, ToolUse, Value
+    from langchain_sessions.store._model import ToolUse
+    from langchain_sessions.store._span import Attributes, Status, Value
 
 LARGEST: Final = 2**63 - 1
 """The largest integer that SQLite keeps as one."""

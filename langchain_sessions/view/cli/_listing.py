@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from langchain_sessions.store import SessionFilter
-from langchain_sessions.store._model import Sort
+from langchain_sessions.store._answers import Sort
 from langchain_sessions.view._annotated import annotated, annotations_of
 from langchain_sessions.view._json import as_object
 from langchain_sessions.view._plain import counted, one_line

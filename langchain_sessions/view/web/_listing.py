@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import RedirectResponse
 
 from langchain_sessions.store import SessionNotFoundError
-from langchain_sessions.store._model import moment
+from langchain_sessions.store._measures import moment
 from langchain_sessions.view._annotated import annotated
 from langchain_sessions.view.web import _pages
 from langchain_sessions.view.web._query import Query

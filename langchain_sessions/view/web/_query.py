@@ -12,7 +12,7 @@ from langchain_sessions.view.web._links import address
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_sessions.store._model import Sort
+    from langchain_sessions.store._answers import Sort
 
 PERIODS: Final[Mapping[str, tuple[str, int]]] = {
     "1d": ("Today", 1),
