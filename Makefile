@@ -17,7 +17,9 @@ MADE_FROM := pyproject.toml scripts/venv
 ARGS ?=
 # A skip is an error: make test FORBID_SKIPS=1
 FORBID_SKIPS ?=
-PYTEST := -m pytest $(if $(FORBID_SKIPS),-p tests.plugins.forbid_skips --forbid-skips) $(ARGS)
+# Many tests wait for programs that they have started, so two at a time pay even on one core.
+# To debug one: make test ARGS="-n 0 --pdb -k ..."
+PYTEST := -m pytest -n 2 --dist loadgroup $(if $(FORBID_SKIPS),-p tests.plugins.forbid_skips --forbid-skips) $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

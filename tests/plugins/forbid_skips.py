@@ -7,11 +7,14 @@ wants to fail needs it: `python -m pytest -p tests.plugins.forbid_skips --forbid
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-_SKIPPED: Final = pytest.StashKey[list[str]]()
+_SKIPPED: Final = pytest.StashKey[dict[str, None]]()
+
+_TOLD: Final = "skipped"
+"""By what name a worker of pytest-xdist tells: only it knows of a module that skips itself."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 class _Watch:
     def __init__(self, config: pytest.Config) -> None:
-        self._skipped = config.stash.setdefault(_SKIPPED, [])
+        self._skipped = config.stash.setdefault(_SKIPPED, {})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._note(report)
@@ -39,10 +42,17 @@ class _Watch:
 
     def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if report.skipped and not hasattr(report, "wasxfail"):  # to pytest, an expected failure is a skip too
-            self._skipped.append(report.nodeid)
+            self._skipped[report.nodeid] = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._skipped.update(dict.fromkeys(getattr(node, "workeroutput", {}).get(_TOLD, ())))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        told: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+        if told is not None:
+            told[_TOLD] = list(self._skipped)
         if self._skipped and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
