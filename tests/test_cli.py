@@ -347,6 +347,42 @@ def test_the_default_store_is_in_the_users_data_folder(
 
 
 @pytest.mark.usefixtures("store")
+def test_show_ends_with_the_last_turns() -> None:
+    """As many as are asked for, or all that there are."""
+    shown = run("show", "alpha", "--last", "2").stdout
+    assert [f"question {number}" in shown for number in (1, 2, 3)] == [False, True, True]
+    assert "There are more" not in shown
+    whole = json.loads(run("show", "alpha", "--last", "9", "--json").stdout)
+    assert [it["input"] for it in whole["turns"]] == ["question 1", "question 2", "question 3"]
+    assert refused("show", "alpha", "--last", "1", "--from", "ff") == "Error: give --from or --last, not both"
+
+
+@pytest.mark.usefixtures("store")
+def test_delete_forgets_one_session() -> None:
+    """With all that was said in it, once it is agreed to; the others stay."""
+    assert refused("delete", "alpha").endswith("add --yes to delete without being asked")
+    assert failed("delete", "alph", "--yes").endswith("did you mean alpha?")
+    assert failed("delete", "gamma", "--project", "shop", "--yes").endswith(
+        "there is one in project 'support'"
+    )
+    assert ids() == ["gamma", "beta", "alpha"]
+
+    result = run("delete", "alpha", "--yes")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "Deleted session alpha of project shop (3 turns, 9 spans).\n"
+    assert ids() == ["gamma", "beta"]
+    assert run("search", "question").stdout.count("alpha") == 0
+
+
+@pytest.mark.usefixtures("store")
+def test_colours_that_are_forced_do_not_make_a_file_a_terminal(tmp_path: Path) -> None:
+    """With FORCE_COLOR, which notebooks set, a list has colours, and a file no progress bar."""
+    assert "\x1b[" in run("list", FORCE_COLOR="1").stdout
+    exported = run("export", "-o", str(tmp_path / "all.jsonl"), FORCE_COLOR="1")
+    assert "\x1b" not in exported.output
+
+
+@pytest.mark.usefixtures("store")
 def test_prune_asks_first(place: Path) -> None:
     """Without a terminal there is nobody to ask, and nothing is deleted without --yes."""
     assert refused("prune").endswith("say what to delete: --older-than 30d, or --max-size 500MB")

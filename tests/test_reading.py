@@ -370,3 +370,37 @@ def test_web_frameworks_understand_what_a_store_returns(kind: type) -> None:
     """Pydantic, and so FastAPI, can describe it and write it as JSON: its annotations can be read."""
     described = TypeAdapter(kind).json_schema()
     assert described["properties"]
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ({"message.content": "Hello Bob!"}, "Hello Bob!"),
+        (
+            {
+                "message.tool_calls.0.tool_call.function.name": "weather",
+                "message.tool_calls.0.tool_call.function.arguments": '{"city": "Bergen"}',
+                "message.tool_calls.1.tool_call.function.name": "clock",
+            },
+            'weather(city="Bergen")\nclock()',
+        ),
+        ({}, '{"id": "x", "n": 1}'),
+    ],
+)
+def test_a_model_call_alone_is_read_by_its_messages(
+    recorder: Recorder, message: dict[str, str], shown: str
+) -> None:
+    """What its provider answered in JSON of its own is shown as the message beside it, or as it is."""
+    span = recorder.tracer.start_span("ChatCompletion", start_time=1)
+    span.set_attributes(
+        {
+            SpanAttributes.OPENINFERENCE_SPAN_KIND: LLM.value,
+            SpanAttributes.SESSION_ID: "abc",
+            SpanAttributes.OUTPUT_VALUE: '{"id": "x", "n": 1}',
+            SpanAttributes.OUTPUT_MIME_TYPE: JSON,
+            **{f"{SpanAttributes.LLM_OUTPUT_MESSAGES}.0.{key}": value for key, value in message.items()},
+        }
+    )
+    span.end(end_time=2)
+    [session] = sessions_from_spans(recorder.finished())
+    assert [it.output for it in session.turns] == [shown]

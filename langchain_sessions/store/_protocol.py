@@ -134,7 +134,7 @@ class SessionStore(Protocol):
     def search(
         self, text: str, where: SessionFilter | None = None, *, limit: int = 50, after: str | None = None
     ) -> Page[SearchHit]:
-        r"""Find turns by what was said in them, the latest first.
+        r"""Find turns by what was said in them, the one that was stored last first.
 
         All words have to be found, in any order, in one turn's input or output. Upper and lower case and
         accents do not matter. "A phrase in quotes" is found as it stands, and so is what is written together

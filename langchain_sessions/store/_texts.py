@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from openinference.semconv.trace import MessageAttributes, MessageContentAttributes, SpanAttributes
+from openinference.semconv.trace import (
+    MessageAttributes,
+    MessageContentAttributes,
+    SpanAttributes,
+    ToolCallAttributes,
+)
 
 from langchain_sessions import _turns
+from langchain_sessions._messages import call_as_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +29,6 @@ _MEDIA: Final = frozenset({"image", "audio", "video", "document"})
 _PLAIN: Final = "text/plain"
 
 _JSON: Final = "application/json"
-
 
 _INDEX_DIGITS: Final = 9
 """Python refuses to read very long numbers, and no list is so long."""
@@ -51,18 +56,17 @@ def said(attributes: Attributes) -> str | None:
     """What the user said, by a span's input.
 
     Returns:
-        The text; the input as it is if that is not a chat; None if there is none, or it was cut off.
+        The text; that of a model call's messages if the input is of no known form, and the input as it is if
+        there are none; None if there is no input, or it was cut off.
     """
-    return _readable(
-        attributes, SpanAttributes.INPUT_VALUE, SpanAttributes.INPUT_MIME_TYPE, _turns.input_text
-    )
+    keys = SpanAttributes.INPUT_VALUE, SpanAttributes.INPUT_MIME_TYPE
+    return _readable(attributes, *keys, _turns.input_text, last_user_text)
 
 
 def answered(attributes: Attributes) -> str | None:
     """What was answered, by a span's output; returns as `said` does."""
-    return _readable(
-        attributes, SpanAttributes.OUTPUT_VALUE, SpanAttributes.OUTPUT_MIME_TYPE, _turns.output_text
-    )
+    keys = SpanAttributes.OUTPUT_VALUE, SpanAttributes.OUTPUT_MIME_TYPE
+    return _readable(attributes, *keys, _turns.output_text, output_text)
 
 
 def last_user_text(attributes: Attributes) -> str:
@@ -73,9 +77,9 @@ def last_user_text(attributes: Attributes) -> str:
 
 
 def output_text(attributes: Attributes) -> str:
-    """The first of a model call's output messages; empty when it has no text, or there is none."""
+    """The first of a model call's output messages, or the calls in it; empty when there is none."""
     messages = _items(attributes, SpanAttributes.LLM_OUTPUT_MESSAGES)
-    return _message_text(messages[0]) if messages else ""
+    return (_message_text(messages[0]) or _calls_text(messages[0])) if messages else ""
 
 
 def payload(attributes: Attributes, key: str) -> Payload:
@@ -103,7 +107,11 @@ def payload(attributes: Attributes, key: str) -> Payload:
 
 
 def _readable(
-    attributes: Attributes, key: str, mime_key: str, read: Callable[[object], str | None]
+    attributes: Attributes,
+    key: str,
+    mime_key: str,
+    read: Callable[[object], str | None],
+    read_messages: Callable[[Attributes], str],
 ) -> str | None:
     value = attributes.get(key)
     if not isinstance(value, str):
@@ -117,7 +125,7 @@ def _readable(
     except (ValueError, RecursionError):
         return None if kind == _JSON else value  # cut off by a limit, say
     text = read(parsed)
-    return value if text is None else text
+    return (read_messages(attributes) or value) if text is None else text
 
 
 def _message_text(message: Mapping[str, Value]) -> str:
@@ -135,6 +143,20 @@ def _block_text(block: Mapping[str, Value]) -> str:
     if kind == "text":
         return str(block.get(MessageContentAttributes.MESSAGE_CONTENT_TEXT, ""))
     return f"\n[{kind}]\n" if kind in _MEDIA else ""
+
+
+def _calls_text(message: Mapping[str, Value]) -> str:
+    """The calls of tools, as in code, a line each."""
+    calls = (
+        call_as_code(
+            {
+                "name": call.get(ToolCallAttributes.TOOL_CALL_FUNCTION_NAME),
+                "arguments": call.get(ToolCallAttributes.TOOL_CALL_FUNCTION_ARGUMENTS_JSON),
+            }
+        )
+        for call in _items(message, MessageAttributes.MESSAGE_TOOL_CALLS)
+    )
+    return "\n".join(filter(None, calls))
 
 
 def _items(attributes: Attributes, prefix: str) -> list[dict[str, Value]]:

@@ -31,6 +31,7 @@ _MODULES: Final = {
     "export": "_transfer",
     "import": "_transfer",
     "collect": "_collect",
+    "delete": "_deleting",
     "prune": "_pruning",
     "demo": "_demo",
     "completion": "_completion",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import closing, contextmanager
 from io import TextIOWrapper
@@ -121,10 +122,28 @@ def writable(store: SessionStore) -> WritableSessionStore:
     return store
 
 
+def ask(question: str) -> None:
+    """Let pass what is agreed to.
+
+    Raises:
+        click.UsageError: If there is nobody to ask.
+        click.Abort: If it is not agreed to.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask on: add --yes to delete without being asked")
+    # Not `click.confirm`, which writes a part of the question to standard output in some versions.
+    click.echo(f"{question} [y/N] ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise click.Abort
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return where to print. Texts of others must have been made harmless (`clean`, `one_line`) before."""
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, TextIOWrapper):
         # An ASCII or legacy code page must not turn an arrow or an emoji into a traceback.
         stream.reconfigure(errors="backslashreplace")
-    return Console(stderr=stderr, highlight=False)
+    # Rich takes FORCE_COLOR, which notebooks set, to mean a terminal: files would have the cursor moved, too.
+    is_terminal = stream.isatty()
+    colours = "standard" if os.environ.get("FORCE_COLOR") and not is_terminal else "auto"
+    return Console(stderr=stderr, highlight=False, force_terminal=is_terminal, color_system=colours)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import click
 
 from langchain_sessions.view._plain import counted, moment, size
-from langchain_sessions.view.cli._common import opened, store_option, writable
+from langchain_sessions.view.cli._common import ask, opened, store_option, writable
 from langchain_sessions.view.cli._progress import progress_bar
 from langchain_sessions.view.cli._types import duration_of, size_of
 
@@ -42,7 +41,7 @@ def prune_command(place: str | None, older_than: timedelta | None, max_size: int
     with opened(place) as store:
         chosen = writable(store)
         if not yes:
-            _ask(_question(older_than, max_size))
+            ask(_question(older_than, max_size))
         with progress_bar("deleting", "sessions") as progress:
             pruned = chosen.prune(older_than=older_than, max_bytes=max_size, progress=progress)
     deleted = f"Deleted {counted(pruned.sessions, 'session')} ({counted(pruned.spans, 'span')})"
@@ -57,18 +56,3 @@ def _question(older_than: timedelta | None, max_size: int | None) -> str:
     if max_size is not None:
         what.append(f"the oldest ones until {size(max_size)} are left")
     return f"Delete {' and '.join(what)}?"
-
-
-def _ask(question: str) -> None:
-    """Let pass what is agreed to.
-
-    Raises:
-        click.UsageError: If there is nobody to ask.
-        click.Abort: If it is not agreed to.
-    """
-    if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask on: add --yes to delete without being asked")
-    # Not `click.confirm`, which writes a part of the question to standard output in some versions.
-    click.echo(f"{question} [y/N] ", nl=False, err=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise click.Abort

@@ -42,6 +42,7 @@ _PAGE: Final = 100
 @click.option("--project", metavar="NAME", help="Its project, when several have a session of this id.")
 @click.option("--spans", "with_spans", is_flag=True, help="Print the spans of each turn, too.")
 @click.option("--from", "first", metavar="TRACE", help="Begin with the turn of this trace.")
+@click.option("--last", type=number_from(1), metavar="N", help="Only the last N turns.")
 @click.option("--limit", type=number_from(1), metavar="N", help="The most turns to show. By default all.")
 @json_option
 def show_command(
@@ -50,6 +51,7 @@ def show_command(
     project: str | None,
     with_spans: bool,
     first: str | None,
+    last: int | None,
     limit: int | None,
     as_json: bool,
 ) -> None:
@@ -60,9 +62,11 @@ def show_command(
     With --json: the fields of SessionSummary, `annotations`, `turns`, and `next`, which is what --from takes
     to go on after --limit, or null. With --spans, each turn has `spans`.
     """
+    if first is not None and last is not None:
+        raise click.UsageError("give --from or --last, not both")
     with opened(place) as store:
         session = found(store, session_id, project)
-        turns = _turns(store, session, first)
+        turns = _turns(store, session, first if last is None else _last(store, session, last))
         shown = ((it, _spans(store, it) if with_spans else None) for it in islice(turns, limit))
         annotations = annotations_of(annotated(store, [session]), session)
         show = _show_json if as_json else _show_chat
@@ -119,6 +123,12 @@ def _turns(store: SessionStore, session: SessionSummary, first: str | None) -> I
     if first is not None and not page.items:
         raise click.ClickException(f"session {session.id!r} has no turn of trace {one_line(first)}")
     return _pages(store, session, page)
+
+
+def _last(store: SessionStore, session: SessionSummary, count: int) -> str | None:
+    """The trace of the first of the last turns; none if the session was deleted meanwhile."""
+    page = store.turns(session.id, project=session.project, limit=count, last=True)
+    return next((it.trace_id for it in page), None)
 
 
 def _pages(store: SessionStore, session: SessionSummary, page: Page[Turn]) -> Iterator[Turn]:
