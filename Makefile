@@ -96,7 +96,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' --group test --group across --group browser
+	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' --group test --group across --group notebooks --group browser
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made

@@ -83,7 +83,7 @@ class OfflineChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: object,
     ) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=_answer(messages, _bound(kwargs)))])
+        return ChatResult(generations=[ChatGeneration(message=answered(messages, _bound(kwargs)))])
 
     def _stream(
         self,
@@ -92,7 +92,7 @@ class OfflineChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: object,
     ) -> Iterator[ChatGenerationChunk]:
-        for message in _chunks(_answer(messages, _bound(kwargs))):
+        for message in _chunks(answered(messages, _bound(kwargs))):
             chunk = ChatGenerationChunk(message=message)
             if run_manager and message.text:
                 run_manager.on_llm_new_token(message.text, chunk=chunk)
@@ -104,7 +104,7 @@ def _bound(arguments: Mapping[str, object]) -> Sequence[Mapping[str, Any]]:
     return cast("Sequence[Mapping[str, Any]]", arguments.get("tools") or ())
 
 
-def _answer(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]]) -> AIMessage:
+def answered(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]]) -> AIMessage:
     """Answer the conversation with a text or with tool calls."""
     outcome = reply(_scene(messages, tools))
     text = outcome if isinstance(outcome, str) else ""
