@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import nbclient
 import nbformat
@@ -16,10 +17,21 @@ import psutil
 import pytest
 
 from langchain_sessions.demo import openai_server
+from tests.across.processes import free_port
+from tests.support.phoenix import PROGRAM, PYTHON, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOTEBOOKS: Final = Path(__file__).parent.parent / "notebooks"
 
-NAMES: Final = ("01_quickstart", "02_langgraph_agent", "04_openai_and_llamaindex", "05_your_own_data")
+NAMES: Final = (
+    "01_quickstart",
+    "02_langgraph_agent",
+    "03_phoenix",
+    "04_openai_and_llamaindex",
+    "05_your_own_data",
+)
 
 CLEAN: Final = {
     **{
@@ -42,6 +54,7 @@ class Shown:
     printed: str
     values: list[str]
     html: list[str]
+    markdown: list[str]
     errors: str
     found: Any
 
@@ -73,6 +86,7 @@ def run(name: str, folder: Path, probe: str = "None", **environment: str) -> Sho
         printed="".join(it.text for it in streams if it.name == "stdout"),
         values=[it["text/plain"] for it in data],
         html=[it["text/html"] for it in data if "text/html" in it],
+        markdown=[it["text/markdown"] for it in data if "text/markdown" in it],
         errors="".join(it.text for it in streams if it.name == "stderr"),
         found=json.loads(last.text),
     )
@@ -176,6 +190,70 @@ def test_the_agent_with_a_key(tmp_path: Path) -> None:
 
     assert_is_the_agents_conversation(shown, "ChatOpenAI")
     assert [request.headers["authorization"] for request in requests] == ["Bearer a key"] * 5
+
+
+@pytest.fixture
+def phoenix_command(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the command `phoenix`; fails the test if what it has started does not end by itself."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "serve.py"
+    program.write_text(PROGRAM)
+    command = folder / "phoenix"
+    command.write_text(f"#!/bin/sh\nexec {shlex.quote(str(PYTHON))} {shlex.quote(str(program))}\n")
+    command.chmod(0o755)
+    yield folder
+    started = [it for it in psutil.process_iter(["cmdline"]) if str(program) in (it.info["cmdline"] or ())]
+    _, left = psutil.wait_procs(started, timeout=30)
+    for process in left:
+        process.kill()
+    assert left == []
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+def test_phoenix(tmp_path: Path, phoenix_command: Path) -> None:
+    """A server is started, gets a conversation, is read and annotated, and ends with the kernel."""
+    folder, port = tmp_path / "work", free_port()
+    folder.mkdir()
+    shown = run(
+        "03_phoenix",
+        folder,
+        "[[turn.input, turn.output] for turn in conversation.turns]",
+        PATH=f"{phoenix_command}{os.pathsep}{os.environ['PATH']}",
+        PHOENIX_PORT=str(port),
+        PHOENIX_GRPC_PORT=str(free_port()),
+        PHOENIX_TELEMETRY_ENABLED="false",
+        PHOENIX_ALLOW_EXTERNAL_RESOURCES="false",
+    )
+
+    assert shown.errors == ""
+    turns = [
+        ["Hello, I'm Grace.", "Hello! Nice to meet you, Grace."],
+        ["What is the weather in Bergen?", "The weather in Bergen: rain in Bergen, 9 °C."],
+        ["Thanks! What is my name?", "You are welcome, Grace! Your name is Grace."],
+    ]
+    assert shown.found == turns
+    address = f"http://127.0.0.1:{port}"
+    assert shown.printed.splitlines() == [
+        f"Phoenix is at {address}",
+        *(f"{asked} → {answer}" for asked, answer in turns),
+    ]
+    assert f"[Open the conversation in Phoenix]({address}/redirects/sessions/trip%2Fbergen)" in shown.markdown
+    [conversation] = shown.rich
+    assert conversation.startswith("trip/bergen grace · project notebook · 3 turns · 13 spans")
+    assert "name='helpful', label='yes', score=1.0, note='knew the weather'" in shown.values[-1]
+
+
+def test_a_phoenix_that_runs_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the environment says that there is one, none is started."""
+    monkeypatch.setenv("PHOENIX_COLLECTOR_ENDPOINT", "https://phoenix.example/")
+    [cell, *_] = [it for it in read("03_phoenix").cells if it.cell_type == "code"]
+    made: dict[str, Any] = {}
+    exec(cell.source, made)
+    assert "server" not in made
+    assert capsys.readouterr().out == "Phoenix is at https://phoenix.example\n"
 
 
 THREE_LIBRARIES: Final = [

@@ -34,6 +34,8 @@ PROJECT_NAME: Final = ResourceAttributes.PROJECT_NAME
 INSTALLED: Final = ROOT / ".cache/phoenix"
 """Where scripts/services puts the server, and the list of what is in its environment."""
 
+PYTHON: Final = INSTALLED / "bin/python"
+
 _LIST: Final = ROOT / "constraints/phoenix.txt"
 
 _READY: Final = r"(?s)^pid (\d+)\n.*Uvicorn running on (http://\S+)"
@@ -43,7 +45,7 @@ _TO_ARRIVE: Final = 60.0
 
 _BETWEEN_LOOKS: Final = 0.1
 
-_PROGRAM: Final = """
+PROGRAM: Final = """
 import os
 import sys
 
@@ -58,7 +60,7 @@ from phoenix.server.main import main
 sys.argv = ["phoenix", "serve"]
 main()
 """
-"""Its gRPC port would be open to other machines, whatever PHOENIX_HOST says."""
+"""`phoenix serve`, but that its gRPC port is open to this machine alone, whatever PHOENIX_HOST says."""
 
 
 def missing() -> str:
@@ -171,6 +173,5 @@ def phoenix_server(folder: Path, **environment: str) -> Generator[Phoenix]:
         "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
         **environment,
     }
-    python = str(INSTALLED / "bin/python")
-    with running(python, "-c", _PROGRAM, ready=_READY, log=folder / "log", **settings) as started:
+    with running(str(PYTHON), "-c", PROGRAM, ready=_READY, log=folder / "log", **settings) as started:
         yield Phoenix(started[2], int(started[1]))
