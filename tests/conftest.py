@@ -32,13 +32,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 MakeHandler: TypeAlias = Callable[..., SessionCallbackHandler]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run all of a file, which shares what takes long to make, and one what needs Phoenix."""
-    for item in items:
-        needs_phoenix = "phoenix" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("phoenix" if needs_phoenix else item.path.stem))
-
-
 def assert_nothing_kept(handlers: list[SessionCallbackHandler]) -> None:
     """Fail if a handler keeps runs after they ended."""
     for handler in handlers:

@@ -111,11 +111,13 @@ def test_generations_of_processes_share_a_store(tmp_path: Path) -> None:
         with ThreadPoolExecutor(1) as pool:
             writer = pool.submit(write)
             begin = time.monotonic()
-            children = [in_a_fork(lambda number=number: child(number)) for number in range(6)]
-            for one in children:
-                wait_for(one)
+            try:
+                children = [in_a_fork(lambda number=number: child(number)) for number in range(6)]
+                for one in children:
+                    wait_for(one)
+            finally:
+                stop.set()
             took = time.monotonic() - begin
-            stop.set()
             writer.result()
         assert took < 20
         assert store.summary("child").turn_count == 12
