@@ -93,7 +93,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' --group test --group across --group browser
+	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' --group test --group across --group recipes --group browser
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made
