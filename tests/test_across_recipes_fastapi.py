@@ -11,7 +11,7 @@ import pytest
 
 from tests.across.processes import python_module, running
 from tests.support.pages import DOCS, Page
-from tests.support.recipes import ids_of_spans, stored, told
+from tests.support.recipes import SERVING, ids_of_spans, stored, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +21,15 @@ PAGE = Page(DOCS / "recipes" / "fastapi.md")
 USERS = ("ada", "bob")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the recipe's file is, and its store will be."""
+@pytest.fixture(scope="module", params=["instrument_app", "FastAPI's own spans"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the recipe's file is, with and without the line that the page says may be left out, and its store."""
     folder = tmp_path_factory.mktemp("fastapi")
-    PAGE.write_files(folder)
+    (file,) = (block for block in PAGE.blocks if block.file)
+    line = 'FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"])\n'
+    assert line in file.code
+    code = file.code if request.param == "instrument_app" else file.code.replace(line, "")
+    (folder / file.file).write_text(code, encoding="utf-8")
     return folder
 
 
@@ -34,7 +38,7 @@ def address(folder: Path) -> Iterator[str]:
     """The address of the recipe's server, started as the page says, but for its port."""
     (command,) = [line.split() for line in PAGE.commands if line.startswith("uvicorn")]
     arguments = python_module(command[0], *command[1:], "--port", "0")
-    with running(*arguments, ready=r"running on (http://127\.0\.0\.1:\d+)", log=folder / "log", folder=folder) as said:
+    with running(*arguments, ready=SERVING, log=folder / "log", folder=folder) as said:
         yield said[1]
 
 
@@ -73,6 +77,7 @@ async def test_conversations_of_two_users_do_not_mix(address: str, folder: Path,
             assert told(store, session_id) == turns
             for turn in store.session(session_id).turns:
                 spans = store.spans(session_id, turn.trace_id)
+                spans = [span for span in spans if span.name != "fastapi.endpoint"]
                 assert [span.name for span in spans][:2] == [f"POST {path}", "LangGraph"]
                 assert ids_of_spans(spans) == {(session_id, user)}
                 assert spans[0].attributes["input.value"] == turn.input

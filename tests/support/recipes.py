@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from langchain_sessions.store import Span
 
-__all__ = ["ids_of_spans", "stored", "told"]
+__all__ = ["SERVING", "ids_of_spans", "stored", "told"]
+
+SERVING: Final = r"running on (http://127\.0\.0\.1:\d+)"
+"""What uvicorn prints when it takes requests, and where."""
 
 _PATIENCE: Final = 20.0  # seconds; other processes write, within a fraction of one
 
