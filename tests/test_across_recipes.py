@@ -61,7 +61,9 @@ def test_links_lead_somewhere(page: Page) -> None:
 def test_commands_are_those_of_the_program(page: Page) -> None:
     """What a page would have installed is what its test has, and the program takes its own command lines."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    groups = [line for group in project["dependency-groups"].values() for line in group if isinstance(line, str)]
+    groups = [
+        line for group in project["dependency-groups"].values() for line in group if isinstance(line, str)
+    ]
     known = {line.partition(">=")[0] for line in groups} | {"langchain-sessions[demo]"}
     for words in (line.replace("'", "").split() for line in page.commands):
         if words[0] == "pip":

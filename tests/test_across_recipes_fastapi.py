@@ -23,7 +23,7 @@ USERS = ("ada", "bob")
 
 @pytest.fixture(scope="module", params=["instrument_app", "FastAPI's own spans"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the recipe's file is, with and without the line that the page says may be left out, and its store."""
+    """Where the recipe's file is, also without the line that may be left out, and its store will be."""
     folder = tmp_path_factory.mktemp("fastapi")
     (file,) = (block for block in PAGE.blocks if block.file)
     line = 'FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"])\n'
@@ -90,7 +90,9 @@ async def test_a_cookie_is_not_believed(address: str) -> None:
         await ada.post("/conversations")
         bob.cookies = ada.cookies
         assert (await bob.post("/chat", json={"text": "What is my name?"})).status_code == 404
-        assert (await bob.post("/chat", json={"text": "hi"}, headers={"Authorization": "Bearer x"})).status_code == 401
+        assert (
+            await bob.post("/chat", json={"text": "hi"}, headers={"Authorization": "Bearer x"})
+        ).status_code == 401
 
 
 async def test_a_reader_who_leaves_is_not_forgotten(address: str, folder: Path) -> None:

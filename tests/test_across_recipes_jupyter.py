@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 PAGE = Page(DOCS / "recipes" / "jupyter.md")
 CELLS = [block.code for block in PAGE.of("python")]
 HELLO = ("Hello, I'm Ada.", "Hello! Nice to meet you, Ada.")
-LATER = [("I like fjords. What do I like?", "Noted: you like fjords. You like fjords."), ("Thanks!", "You are welcome!")]
+LATER = [
+    ("I like fjords. What do I like?", "Noted: you like fjords. You like fjords."),
+    ("Thanks!", "You are welcome!"),
+]
 
 
 def run(cells: list[str], folder: Path) -> list[Any]:
@@ -32,16 +35,21 @@ def run(cells: list[str], folder: Path) -> list[Any]:
 def test_cells_may_be_run_again(tmp_path: Path) -> None:
     """Whatever is run again in a kernel, a turn is one trace of one session, each run once in it.
 
-    The cells run from first to last, and once more; in between the cell with `instrument` and that of the turn run
-    again by themselves.
+    The cells run from first to last, and once more; between, those with `instrument` and a turn run again.
     """
     set_up, chain, conversation, turn, later, show = CELLS
     cells = run([*CELLS, set_up, turn, set_up, chain, conversation, turn, later, show], tmp_path)
 
-    shown = ["".join(output.data.get("text/html", "") for output in cell.outputs) for cell in cells if cell.source == show]
+    shown = [
+        "".join(output.data.get("text/html", "") for output in cell.outputs)
+        for cell in cells
+        if cell.source == show
+    ]
     assert [html.count("Nice to meet you, Ada.") for html in shown] == [1, 1]
     assert all('class="langchain-sessions"' in html and "You like fjords." in html for html in shown)
-    assert not [output for cell in cells for output in cell.outputs if output.output_type in ("error", "stream")]
+    assert not [
+        output for cell in cells for output in cell.outputs if output.output_type in ("error", "stream")
+    ]
 
     store = open_store(tmp_path / "sessions.db")
     second, first = [each.id for each in store.sessions()]
@@ -58,12 +66,15 @@ def test_cells_may_be_run_again(tmp_path: Path) -> None:
 
 
 def test_what_shows_itself(tmp_path: Path) -> None:
-    """Sessions, hits and statistics are shown as the page says, and a block is a conversation for its cell only."""
+    """Sessions, hits and statistics are shown as the page says, and a block is in force for its cell only."""
     names = ("store.sessions()", 'store.search("fjords")', "store.stats()")
-    block = f'from langchain_sessions import session\nwith session("block"):\n    {CELLS[3].replace(", config", "")}'
-    after = CELLS[3].replace(", config", "").replace("Ada", "Nobody")
+    turn = CELLS[3].replace(", config", "")
+    block = f'from langchain_sessions import session\nwith session("block"):\n    {turn}'
+    after = turn.replace("Ada", "Nobody")
     cells = run([*CELLS, *names, block, after, "handler.force_flush()"], tmp_path)
-    shown = {cell.source: cell.outputs[-1].data.get("text/html", "") for cell in cells if cell.source in names}
+    shown = {
+        cell.source: cell.outputs[-1].data.get("text/html", "") for cell in cells if cell.source in names
+    }
     assert all('class="langchain-sessions"' in html for html in shown.values())
     store = open_store(tmp_path / "sessions.db")
     assert told(store, "block") == [HELLO]

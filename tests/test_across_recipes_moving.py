@@ -32,8 +32,16 @@ if TYPE_CHECKING:
 
 PAGE = Page(DOCS / "recipes" / "moving.md")
 APP = RunnableLambda(str.upper)
-NAMES = {each.__name__: each for each in (propagate_attributes, session, using_attributes, using_session, using_tags)}
-LANGFUSE = {"session.id": "session.id", "user.id": "user.id", "tag.tags": "langfuse.trace.tags", "name": "langfuse.trace.name"}
+NAMES = {
+    each.__name__: each
+    for each in (propagate_attributes, session, using_attributes, using_session, using_tags)
+}
+LANGFUSE = {
+    "session.id": "session.id",
+    "user.id": "user.id",
+    "tag.tags": "langfuse.trace.tags",
+    "name": "langfuse.trace.name",
+}
 """What an attribute of ours is called by Langfuse."""
 
 
@@ -51,10 +59,10 @@ def outcome(cell: str) -> dict[str, Any]:
 
 def call(way: str, *handlers: Any) -> None:
     """Call as a cell says: with a config, or in a block."""
-    given = eval(way.strip("`"), dict(NAMES))
-    config, block = (given, nullcontext()) if isinstance(given, dict) else ({}, given)
-    with block:
-        APP.invoke("hi", {**config, "callbacks": list(handlers)})
+    given: Any = eval(way.strip("`"), dict(NAMES))
+    with nullcontext() if isinstance(given, dict) else given:
+        config: Any = {**(given if isinstance(given, dict) else {}), "callbacks": list(handlers)}
+        APP.invoke("hi", config)
 
 
 def on(span: Any, expected: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +85,11 @@ def langfuse() -> Iterator[tuple[Langfuse, InMemorySpanExporter]]:
     """Langfuse's client, whose spans stay here."""
     exporter = InMemorySpanExporter()
     client = Langfuse(
-        public_key="none", secret_key="none", base_url="http://127.0.0.1:9", tracer_provider=TracerProvider(), span_exporter=exporter
+        public_key="none",
+        secret_key="none",
+        base_url="http://127.0.0.1:9",
+        tracer_provider=TracerProvider(),
+        span_exporter=exporter,
     )
     yield client, exporter
     client.shutdown()
@@ -96,7 +108,9 @@ def test_openinference_alone(traces: Traces, way: str, alone: str, here: str) ->
 
 
 @pytest.mark.parametrize(("way", "alone", "here"), FROM_OPENINFERENCE)
-def test_ours_instead(handler: SessionCallbackHandler, traces: Traces, way: str, alone: str, here: str) -> None:
+def test_ours_instead(
+    handler: SessionCallbackHandler, traces: Traces, way: str, alone: str, here: str
+) -> None:
     """Ours records what the page says, for the same call."""
     call(way, handler)
     (span,) = traces
@@ -112,7 +126,9 @@ def test_both_at_once(instrumented: Any, traces: Traces) -> None:
 
 
 @pytest.mark.parametrize(("today", "instead", "here"), rows("From Phoenix's helpers"))
-def test_phoenix(handler: SessionCallbackHandler, traces: Traces, today: str, instead: str, here: str) -> None:
+def test_phoenix(
+    handler: SessionCallbackHandler, traces: Traces, today: str, instead: str, here: str
+) -> None:
     """The old way and the new have the same effect."""
     call(today, handler)
     call(instead, handler)
@@ -152,14 +168,20 @@ def test_langfuse_and_ours_side_by_side(tmp_path: Path) -> None:
             timeout=60,
         )
         (theirs,) = receiver.spans
-    assert (theirs.name, theirs.attributes["session.id"], theirs.attributes["user.id"]) == ("upper", "abc", "ada")
+    assert (theirs.name, theirs.attributes["session.id"], theirs.attributes["user.id"]) == (
+        "upper",
+        "abc",
+        "ada",
+    )
     with stored(tmp_path / "sessions.db", turns=1) as store:
         (turn,) = store.session("abc").turns
         assert (turn.input, turn.output, turn.user) == ("hi", "HI", "ada")
         assert ids_of_spans(store.spans("abc", turn.trace_id)) == {("abc", "ada")}
 
 
-def test_what_langfuse_puts_around_a_call_is_not_read(handler: SessionCallbackHandler, traces: Traces) -> None:
+def test_what_langfuse_puts_around_a_call_is_not_read(
+    handler: SessionCallbackHandler, traces: Traces
+) -> None:
     """`propagate_attributes` alone gives our spans no id."""
     call('propagate_attributes(session_id="abc")', handler)
     assert traces.sessions() == [None]

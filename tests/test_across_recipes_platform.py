@@ -25,10 +25,16 @@ PAGE = Page(DOCS / "recipes" / "langgraph-platform.md")
 
 
 def as_the_server_calls(graph: Any, thread_id: str, said: str, claimed: dict[str, str]) -> Any:
-    """Stream a run as langgraph-api 0.16.7 was seen to: its keys of the config, where a client's may be too."""
+    """Stream a run as langgraph-api 0.16.7 was seen to: its own keys come after what a client claims."""
     own: dict[str, Any] = {"run_id": str(uuid.uuid4()), "thread_id": thread_id, "graph_id": "chat"}
     metadata = {"created_by": "system", **claimed, **own, "run_attempt": 1, "langgraph_plan": "enterprise"}
-    configurable = {**claimed, "langgraph_auth_user": None, "langgraph_auth_user_id": "", **own, "user_id": ""}
+    configurable = {
+        **claimed,
+        "langgraph_auth_user": None,
+        "langgraph_auth_user_id": "",
+        **own,
+        "user_id": "",
+    }
 
     async def run() -> Any:
         config = {"metadata": metadata, "configurable": configurable}
@@ -41,10 +47,10 @@ def as_the_server_calls(graph: Any, thread_id: str, said: str, claimed: dict[str
 def test_a_graph_of_the_platform_goes_by_its_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every span of a run is in the session of its thread, whatever else its client claims.
 
-    The real server, langgraph-api 0.16.7, is source-available and holds protobuf below 7, so it is not installed
-    here. With the files of the page it was seen to pass the keys below, the thread's id in metadata and
-    configurable alike, to drop a `thread_id` of the client's, and to pass on any other key that the client gives
-    with a run, or with its thread; all spans were in the session of their thread.
+    The real server, langgraph-api 0.16.7, is source-available and holds protobuf below 7, so it is not
+    installed here. With the files of the page it was seen to pass the keys below, the thread's id in metadata
+    and configurable alike, to drop a `thread_id` of the client's, and to pass on any other key that the
+    client gives with a run, or with its thread; all spans were in the session of their thread.
     """
     monkeypatch.chdir(tmp_path)
     PAGE.write_files(tmp_path)
@@ -52,7 +58,9 @@ def test_a_graph_of_the_platform_goes_by_its_thread(tmp_path: Path, monkeypatch:
     module = runpy.run_path(file)
     graph = module[name].copy(update={"checkpointer": InMemorySaver(), "name": "chat"})
     threads = {name: str(uuid.uuid4()) for name in ("Ada", "Bob")}
-    claimed = {key: threads["Ada"] for key in ("session_id", "conversation_id", "user_id", "langgraph_auth_user_id")}
+    claimed: dict[str, str] = dict.fromkeys(
+        ("session_id", "conversation_id", "user_id", "langgraph_auth_user_id"), threads["Ada"]
+    )
 
     def converse(name: str) -> list[tuple[str, str]]:
         questions = (f"I'm {name}.", "What is my name?")
@@ -91,8 +99,10 @@ def langserve(folder: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("way", ["invoke", "stream", "batch"])
 def test_langserve_files_a_call_where_the_server_says(langserve: str, folder: Path, way: str) -> None:
-    """Each way to call is in the header's session, for two users at a time, whatever the client's config says."""
-    turns = [("Hello.", "Hello!"), ("Thanks!", "You are welcome!")] if way == "batch" else [("Hello.", "Hello!")]
+    """Each way to call is in the header's session, for two users at a time, whatever the client claims."""
+    turns = (
+        [("Hello.", "Hello!"), ("Thanks!", "You are welcome!")] if way == "batch" else [("Hello.", "Hello!")]
+    )
     inputs = {"inputs": [said for said, _ in turns]} if way == "batch" else {"input": turns[0][0]}
     claimed = {"metadata": {"session_id": "claimed", "conversation_id": "claimed", "thread_id": "claimed"}}
 
@@ -111,8 +121,12 @@ def test_langserve_files_a_call_where_the_server_says(langserve: str, folder: Pa
 
 def test_langserve_without_a_header_has_no_session(langserve: str, folder: Path) -> None:
     """No id is invented, and none is taken from an earlier call."""
-    httpx.post(f"{langserve}/invoke", json={"input": "Hello."}, headers={"x-conversation": "first"}, timeout=30)
+    httpx.post(
+        f"{langserve}/invoke", json={"input": "Hello."}, headers={"x-conversation": "first"}, timeout=30
+    )
     httpx.post(f"{langserve}/invoke", json={"input": "Nobody's words."}, timeout=30).raise_for_status()
-    httpx.post(f"{langserve}/invoke", json={"input": "Hello."}, headers={"x-conversation": "last"}, timeout=30)
+    httpx.post(
+        f"{langserve}/invoke", json={"input": "Hello."}, headers={"x-conversation": "last"}, timeout=30
+    )
     with stored(folder / "sessions.db", "first", "last", turns=2) as store:
         assert not store.search("nobody")

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langsmith import Client, traceable, tracing_context
 
 from langchain_sessions import SessionCallbackHandler, session
@@ -42,7 +42,9 @@ def _langsmith() -> Iterator[None]:
 
 
 @pytest.fixture(params=["handler", "instrument"])
-def config(request: pytest.FixtureRequest, make_handler: MakeHandler, instrumented: MakeHandler) -> dict[str, Any]:
+def config(
+    request: pytest.FixtureRequest, make_handler: MakeHandler, instrumented: MakeHandler
+) -> RunnableConfig:
     """What a call is given for its runs to be traced."""
     if request.param == "handler":
         return {"callbacks": [make_handler()]}
@@ -51,13 +53,13 @@ def config(request: pytest.FixtureRequest, make_handler: MakeHandler, instrument
 
 
 @traceable
-def ask(config: dict[str, Any]) -> str:
+def ask(config: RunnableConfig) -> str:
     """Call a chain in a function that LangSmith traces."""
     return CHAIN.invoke("hi", config)
 
 
 @traceable
-async def aask(config: dict[str, Any]) -> str:
+async def aask(config: RunnableConfig) -> str:
     """Do so in a coroutine."""
     return await CHAIN.ainvoke("hi", config)
 
@@ -68,7 +70,7 @@ def ids(traces: Traces) -> list[tuple[str, Any, Any]]:
     return [(name, attributes.get(SESSION_ID), attributes.get(USER_ID)) for name, attributes in spans]
 
 
-def test_the_block_around_counts(config: dict[str, Any], traces: Traces) -> None:
+def test_the_block_around_counts(config: RunnableConfig, traces: Traces) -> None:
     """A run in such a function is an outermost one: it is in the session of the block around."""
     with session("abc", user_id="ada"):
         ask(config)
@@ -77,15 +79,17 @@ def test_the_block_around_counts(config: dict[str, Any], traces: Traces) -> None
     assert ids(traces) == [("chain", "abc", "ada")] * 2 + [("chain", None, None)]
 
 
-def test_the_span_around_counts(config: dict[str, Any], traces: Traces) -> None:
+def test_the_span_around_counts(config: RunnableConfig, traces: Traces) -> None:
     """So does the id of the span around, whose child the run is."""
-    with traces.provider.get_tracer("mine").start_as_current_span("mine", attributes={SESSION_ID: "abc"}) as mine:
+    with traces.provider.get_tracer("mine").start_as_current_span(
+        "mine", attributes={SESSION_ID: "abc"}
+    ) as mine:
         ask(config)
     assert ids(traces)[0] == ("chain", "abc", None)
     assert traces.named("chain").parent == mine.get_span_context()
 
 
-def test_the_run_around_counts(config: dict[str, Any], traces: Traces) -> None:
+def test_the_run_around_counts(config: RunnableConfig, traces: Traces) -> None:
     """A run in such a function in the body of a run is that run's child, in its session and its trace."""
     outer = RunnableLambda(lambda _: ask({})).with_config(run_name="outer")
     with session("elsewhere"):
@@ -96,7 +100,7 @@ def test_the_run_around_counts(config: dict[str, Any], traces: Traces) -> None:
 
 def test_a_run_of_another_place_counts_not(handler: SessionCallbackHandler, traces: Traces) -> None:
     """A stream that is read in such a function, in another session, keeps its own."""
-    config: dict[str, Any] = {"callbacks": [handler]}
+    config: RunnableConfig = {"callbacks": [handler]}
 
     def words(_: Any) -> Iterator[str]:
         for number in range(2):
@@ -107,7 +111,11 @@ def test_a_run_of_another_place_counts_not(handler: SessionCallbackHandler, trac
         with session("reader"):
             return next(stream)
 
-    stream = RunnableLambda(words).with_config(run_name="words").stream("hi", {**config, "metadata": {"session_id": "abc"}})
+    stream = (
+        RunnableLambda(words)
+        .with_config(run_name="words")
+        .stream("hi", {**config, "metadata": {"session_id": "abc"}})
+    )
     assert (next(stream), read(stream)) == ("0", "1")
     assert list(stream) == []
     assert {id_ for _, id_, _ in ids(traces)} == {"abc"}

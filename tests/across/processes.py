@@ -30,7 +30,7 @@ _BETWEEN_LOOKS: Final = 0.02
 
 @contextmanager
 def running(
-    *command: str, ready: str, log: Path, folder: Path = ROOT, **environment: str
+    *command: str, ready: str, log: Path, folder: str | Path = ROOT, **environment: str
 ) -> Generator[re.Match[str]]:
     """Run a program until the block ends; see `started`.
 
@@ -43,7 +43,7 @@ def running(
 
 @contextmanager
 def started(
-    *command: str, ready: str, log: Path, folder: Path = ROOT, **environment: str
+    *command: str, ready: str, log: Path, folder: str | Path = ROOT, **environment: str
 ) -> Generator[tuple[subprocess.Popen[bytes], re.Match[str]]]:
     """Run a program until the block ends.
 

@@ -1,4 +1,4 @@
-"""Pages of the documentation, as what a test may run: their blocks of code, the rows of their tables, their links."""
+"""Pages of the documentation: their blocks of code, which tests run, the rows of their tables, links."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ __all__ = ["DOCS", "Block", "Page"]
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 
-_BLOCK: Final = re.compile(r"^(?:`(?P<file>[^`\n]+)`:\n\n)?```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
+_BLOCK: Final = re.compile(
+    r"^(?:`(?P<file>[^`\n]+)`:\n\n)?```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Page:
                 (folder / block.file).write_text(block.code, encoding="utf-8")
 
     def rows(self, heading: str) -> list[list[str]]:
-        """Return the rows of the first table after a heading, without its head; a cell is text in Markdown."""
+        """Return the rows of the first table after a heading, without its head, as Markdown."""
         lines = self.text.split(f"\n## {heading}\n")[1].splitlines()
         start = next(number for number, line in enumerate(lines) if line.startswith("|"))
         table: list[list[str]] = []

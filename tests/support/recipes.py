@@ -25,7 +25,7 @@ _PATIENCE: Final = 20.0  # seconds; other processes write, within a fraction of 
 
 @contextmanager
 def stored(path: Path, *session_ids: str, turns: int) -> Generator[SessionStore]:
-    """Read a store that another process writes to, when so many turns are in it, or in these sessions of it."""
+    """Read a store, written by another process, when so many turns are in it, or in these sessions of it."""
     deadline = time.monotonic() + _PATIENCE
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
