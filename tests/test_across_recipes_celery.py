@@ -22,6 +22,9 @@ pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="redis-server is missing: scripts/services redis"
 )
 
+QUIET = ("--without-mingle", "--without-gossip", "--without-heartbeat")
+"""There is no other worker to talk to."""
+
 PAGE = Page(DOCS / "recipes" / "celery.md")
 
 
@@ -52,7 +55,7 @@ def test_the_worker_answers_in_the_senders_conversation(
         **{f"OTEL_{each}_EXPORTER": "none" for each in ("TRACES", "METRICS", "LOGS")},
     }
     (command,) = [line.split() for line in PAGE.commands if line.startswith("celery")]
-    arguments = (*python_module(*command), "--pool", pool, "--concurrency", "2", "--without-mingle")
+    arguments = (*python_module(*command), "--pool", pool, "--concurrency", "2", *QUIET)
     with running(*arguments, ready=r"celery@\S+ ready", log=tmp_path / "log", folder=tmp_path, **environment):
         senders = [
             subprocess.Popen(
