@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from tests.conftest import MakeHandler
     from tests.support.traces import Traces
 
 PAGE = Page(DOCS / "recipes" / "moving.md")
@@ -36,6 +37,9 @@ NAMES = {
     each.__name__: each
     for each in (propagate_attributes, session, using_attributes, using_session, using_tags)
 }
+PROVIDER = TracerProvider()
+"""Langfuse's, which in applications is the global one."""
+
 LANGFUSE = {
     "session.id": "session.id",
     "user.id": "user.id",
@@ -88,7 +92,7 @@ def langfuse() -> Iterator[tuple[Langfuse, InMemorySpanExporter]]:
         public_key="none",
         secret_key="none",
         base_url="http://127.0.0.1:9",
-        tracer_provider=TracerProvider(),
+        tracer_provider=PROVIDER,
         span_exporter=exporter,
     )
     yield client, exporter
@@ -177,6 +181,18 @@ def test_langfuse_and_ours_side_by_side(tmp_path: Path) -> None:
         (turn,) = store.session("abc").turns
         assert (turn.input, turn.output, turn.user) == ("hi", "HI", "ada")
         assert ids_of_spans(store.spans("abc", turn.trace_id)) == {("abc", "ada")}
+
+
+def test_one_provider_for_both_is_one_too_few(
+    langfuse: tuple[Langfuse, InMemorySpanExporter], make_handler: MakeHandler
+) -> None:
+    """Langfuse sends what we write to its provider; after its handler, ours writes children of its spans."""
+    client, exporter = langfuse
+    exporter.clear()
+    call("{}", CallbackHandler(), make_handler(tracer_provider=PROVIDER))
+    client.flush()
+    assert len(exporter.get_finished_spans()) == 2
+    assert sorted(span.parent is None for span in exporter.get_finished_spans()) == [False, True]
 
 
 def test_what_langfuse_puts_around_a_call_is_not_read(
