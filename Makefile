@@ -97,7 +97,8 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' --group test --group across --group notebooks --group browser
+	@scripts/venv $(VENV) --constraint $(CI) --editable '.[all]' \
+		--group test --group across --group browser --group notebooks --group recipes
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made

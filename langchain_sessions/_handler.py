@@ -12,6 +12,7 @@ from opentelemetry.context import attach, detach, get_current
 from langchain_sessions import _overlay
 from langchain_sessions._discovery import Discovery
 from langchain_sessions._executing import at_rest, begin_leaf, end_leaf, executing, note_token, starting
+from langchain_sessions._langchain import langchain_parent
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._readable import questions_in, turn_of
@@ -171,6 +172,8 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
             if self._is_told_elsewhere(run):
                 self._stand_aside(run)
                 return
+            if run.parent_run_id is not None and self.live_runs.get(run.parent_run_id) is None:
+                run.parent_run_id = langchain_parent(run.parent_run_id)
             with starting(run.parent_run_id):
                 live = self._identify(run)
                 self._start_span(run, live)

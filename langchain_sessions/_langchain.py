@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers import context as tracers
+from langsmith import get_current_run_tree
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -98,6 +99,28 @@ def executing_run() -> BaseCallbackManager | None:
     config = var_child_runnable_config.get()
     callbacks = None if config is None else config.get("callbacks")
     return callbacks if isinstance(callbacks, BaseCallbackManager) else None
+
+
+def langchain_parent(run_id: UUID) -> UUID | None:
+    """Return the parent of a starting run as LangChain alone would tell it.
+
+    While LangSmith traces, LangChain gives a run that is called in a `langsmith.traceable` function the
+    function's id as its parent's, which no callback is told of. The parent is then the LangChain run in whose
+    body the function is executing, if there is one.
+
+    Args:
+        run_id: The parent that LangChain has told.
+
+    Returns:
+        The run whose body is around, None if there is none, and what was told if it is no such function.
+    """
+    function = get_current_run_tree()
+    if function is None or function.id != run_id:
+        return run_id
+    around = executing_run()
+    if around is None or around.parent_run_id is None:
+        return None
+    return around.parent_run_id if str(around.parent_run_id) in function.dotted_order else run_id
 
 
 def configurable_of(config: Mapping[str, Any] | None) -> Mapping[str, Any]:

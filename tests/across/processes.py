@@ -29,19 +29,21 @@ _BETWEEN_LOOKS: Final = 0.02
 
 
 @contextmanager
-def running(*command: str, ready: str, log: Path, **environment: str) -> Generator[re.Match[str]]:
+def running(
+    *command: str, ready: str, log: Path, folder: str | Path = ROOT, **environment: str
+) -> Generator[re.Match[str]]:
     """Run a program until the block ends; see `started`.
 
     Yields:
         The match of `ready`.
     """
-    with started(*command, ready=ready, log=log, **environment) as (_, match):
+    with started(*command, ready=ready, log=log, folder=folder, **environment) as (_, match):
         yield match
 
 
 @contextmanager
 def started(
-    *command: str, ready: str, log: Path, **environment: str
+    *command: str, ready: str, log: Path, folder: str | Path = ROOT, **environment: str
 ) -> Generator[tuple[subprocess.Popen[bytes], re.Match[str]]]:
     """Run a program until the block ends.
 
@@ -49,6 +51,7 @@ def started(
         *command: The program and its arguments.
         ready: A regular expression for what the program prints when it is.
         log: The file to keep its output in. A test that fails shows it.
+        folder: Where it runs.
         **environment: What it finds in its environment beside what is in ours.
 
     Yields:
@@ -57,7 +60,7 @@ def started(
     with log.open("wb") as output:
         program = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=folder,
             env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

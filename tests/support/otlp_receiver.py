@@ -127,8 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def do_POST(self) -> None:
-        if self.path != _PATH or self.headers["Content-Type"] != "application/x-protobuf":
-            self.send_error(404 if self.path != _PATH else 415)
+        if not self.path.endswith(_PATH) or self.headers["Content-Type"] != "application/x-protobuf":
+            self.send_error(415 if self.path.endswith(_PATH) else 404)
             return
         body = b"".join(self._body())
         if self.headers["Content-Encoding"] == "gzip":
