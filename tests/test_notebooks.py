@@ -37,7 +37,7 @@ CLEAN: Final = {
     **{
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("OPENAI_", "OTEL_", "LANGCHAIN_", "LANGSMITH_", "PHOENIX_"))
+        if not name.startswith(("OPENAI_", "OTEL_", "LANGCHAIN_", "LANGSMITH_", "PHOENIX_", "MPL"))
     },
     # Whoever asks for something that is not on this machine asks a proxy that is not there.
     **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9"),
