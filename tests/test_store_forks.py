@@ -93,7 +93,7 @@ def test_opening_a_store_takes_no_locks_from_others_of_the_process(tmp_path: Pat
 
 
 def test_generations_of_processes_share_a_store(tmp_path: Path) -> None:
-    """Children and grandchildren, while threads of their parent write; nobody waits for long."""
+    """Children and grandchildren, while threads of their parent write."""
     path = tmp_path / "s.db"
     with closing(SQLiteSessionStore(path)) as store:
         stop = threading.Event()
@@ -110,16 +110,13 @@ def test_generations_of_processes_share_a_store(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(1) as pool:
             writer = pool.submit(write)
-            begin = time.monotonic()
             try:
                 children = [in_a_fork(lambda number=number: child(number)) for number in range(6)]
                 for one in children:
                     wait_for(one)
             finally:
                 stop.set()
-            took = time.monotonic() - begin
             writer.result()
-        assert took < 20
         assert store.summary("child").turn_count == 12
         assert store.summary("grandchild").turn_count == 6
         assert store.summary("parent").span_count == written[0]

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _KEPT: Final = 8
 """Idle connections kept open. More threads at a time open more, and close them again."""
 
-_BEFORE_A_FORK: Final = 5.0
-"""Seconds for which a fork waits for connections that other threads use. Nobody uses one for so long, unless
-another process keeps the file locked."""
+_BEFORE_A_FORK: Final = 15.0
+"""Seconds for which a fork waits for connections that other threads use. These wait themselves, less long,
+while another process keeps the file locked or the disk is slow."""
 
 
 class Idle:
