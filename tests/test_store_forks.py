@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_sessions.store import SQLiteSessionStore, StoreError
+from langchain_sessions.store._sqlite import _idle
 from tests.support.forks import in_a_fork, signal_pair, wait_for
 from tests.support.spans import span, turn
 from tests.support.stores import audit, raw
@@ -125,8 +126,6 @@ def test_generations_of_processes_share_a_store(tmp_path: Path) -> None:
 
 def test_a_fork_from_within_a_reading_comes_to_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not wait for the thread that forks."""
-    from langchain_sessions.store._sqlite import _idle
-
     monkeypatch.setattr(_idle, "_BEFORE_A_FORK", 0.05)
     with closing(SQLiteSessionStore(tmp_path / "s.db")) as store:
         with store._connections.reading():
@@ -135,6 +134,43 @@ def test_a_fork_from_within_a_reading_comes_to_pass(tmp_path: Path, monkeypatch:
             os._exit(0)
         wait_for(child)
         store.add(turn(1, "a"))
+
+
+def test_a_process_that_is_forked_in_the_middle_keeps_off_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would write without a lock, and what it writes be lost. It is told; other files are well."""
+    monkeypatch.setattr(_idle, "_BEFORE_A_FORK", 0.05)
+    path = tmp_path / "s.db"
+    link = tmp_path / "link.db"
+    reads, may_end = threading.Event(), threading.Event()
+
+    def child() -> None:
+        for use in (lambda: store.add(turn(2, "a")), store.stats, lambda: SQLiteSessionStore(link)):
+            with pytest.raises(StoreError, match="forked while a thread was using it; fork before"):
+                use()
+        with closing(SQLiteSessionStore(tmp_path / "other.db")) as other:
+            other.add(turn(3, "b"))
+
+    def read() -> None:
+        with store._connections.reading():
+            reads.set()
+            may_end.wait(60)
+
+    with closing(SQLiteSessionStore(path)) as store, ThreadPoolExecutor(1) as pool:
+        store.add(turn(1, "a"))
+        link.symlink_to(path)
+        reading = pool.submit(read)
+        reads.wait(60)
+        try:
+            wait_for(in_a_fork(child))
+        finally:
+            may_end.set()
+        reading.result()
+        store.add(turn(4, "a"))
+        assert store.summary("a").turn_count == 2
+    audit(path)
+    audit(tmp_path / "other.db")
 
 
 AT_ONCE = 32

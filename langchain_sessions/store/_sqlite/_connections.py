@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import finalize
 
 from langchain_sessions.store._protocol import StoreError, StoreMissingError, StoreUnavailableError
-from langchain_sessions.store._sqlite._idle import Idle
+from langchain_sessions.store._sqlite._idle import FileId, Idle, is_inherited
 from langchain_sessions.store._sqlite._schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Connections:
     def __init__(self, path: Path, *, may_create: bool = True, wait: float | None = None) -> None:
         self.path: Final = path
         self._wait: Final = WAIT if wait is None else wait
+        self._identity: FileId | None = None
         self._renew()
         with explained(path):
             if may_create:
@@ -55,7 +56,9 @@ class Connections:
             elif not path.is_file():
                 msg = f"the session store {path} is no file; name one"
                 raise StoreError(msg)
-            self._identity: Final = _identity(path)
+            self._identity = _identity(path)
+            self._idle.file = self._identity
+            self._check_inheritance()
             with closing(self._open()) as connection:
                 _prepare(connection, path, self._wait)
 
@@ -99,6 +102,7 @@ class Connections:
         if _identity(self.path) != self._identity:
             msg = f"the session store {self.path} was replaced while it was in use; open it anew"
             raise StoreError(msg)
+        self._check_inheritance()
         idle = self._own()
         connection = idle.take()
         try:
@@ -108,6 +112,14 @@ class Connections:
         finally:
             idle.put(connection)
 
+    def _check_inheritance(self) -> None:
+        if self._identity is not None and is_inherited(self._identity):
+            msg = (
+                f"the session store {self.path} cannot be used in this process, which was forked while a "
+                f"thread was using it; fork before, or start processes by 'spawn'"
+            )
+            raise StoreError(msg)
+
     def _own(self) -> Idle:
         if self._idle.process != os.getpid():
             self._renew()
@@ -116,6 +128,7 @@ class Connections:
     def _renew(self) -> None:
         # A connection must not be used, nor even closed, in a process that was forked from its own.
         self._idle = Idle()
+        self._idle.file = self._identity
         # Not at the end of the interpreter: exporters may then still have something to store.
         finalize(self, self._idle.close).atexit = False
 
@@ -209,7 +222,7 @@ _making: Final = Lock()
 """So that no other thread opens a file that is being made, and has its locks taken away."""
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Path) -> FileId:
     """Which file it is that has this name."""
     status = path.stat()
     return status.st_dev, status.st_ino
