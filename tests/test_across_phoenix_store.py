@@ -330,6 +330,27 @@ def test_what_is_new_is_told_once(phoenix: Phoenix) -> None:
     store.close()
 
 
+def test_a_deleted_projects_id_is_nobody_elses(phoenix: Phoenix) -> None:
+    """Phoenix numbers the next project like one that was deleted; its sessions are not taken for that one's."""
+    phoenix.send("left", distinct("left", turn("of-both-projects", 1)))
+    number = phoenix.project_id("left")
+    with closing(PhoenixSessionStore(phoenix.place("left"))) as store:
+        [before] = store.sessions()
+        phoenix.delete_project("left")
+        with pytest.raises(StoreError, match="no project 'left' any more"):
+            store.sessions()
+        phoenix.send("next", distinct("next", turn("of-both-projects", 2)))
+        assert phoenix.project_id("next") == number
+        with closing(PhoenixSessionStore(phoenix.place("next"))) as other:
+            other.annotate("of-both-projects", Annotation(note="of the next one"))
+        assert store.annotations([before]) == {}
+        for read in (store.sessions, store.changes, lambda: store.session("of-both-projects")):
+            with pytest.raises(StoreError, match="no project 'left' any more"):
+                read()
+        phoenix.send("left", distinct("left again", turn("later", 3)))
+        assert [(it.id, it.project) for it in store.sessions()] == [("later", "left")]
+
+
 def test_annotations_are_phoenixs_own(phoenix: Phoenix, stores: Both) -> None:
     """What one thinks of a session is kept as Phoenix's annotation and note, and read again from there."""
     phoenix.send("judged", distinct("judged", turn("judged/1", 1)))

@@ -19,7 +19,7 @@ _AT_ONCE: Final = 50
 _QUERY: Final = """
 query ({}) {{ {} }}
 fragment annotated on ProjectSession {{
-  project {{ id }}
+  project {{ name }}
   sessionAnnotations {{ name label score explanation annotatorKind createdAt updatedAt }}
 }}"""
 
@@ -33,7 +33,7 @@ def annotate(server: Server, session_id: str, annotation: Annotation) -> None:
         StoreError: If Phoenix has no session of this id, or has it in another project.
     """
     found = _asked(server, [session_id])[session_id]
-    if found is None or found["project"]["id"] != server.id:
+    if found is None or found["project"]["name"] != server.project:
         where = "under the id of another one" if found is None else "in another project"
         msg = f"Phoenix files session {session_id!r} {where}, so it cannot be annotated here"
         raise StoreError(msg)
@@ -55,7 +55,7 @@ def read(server: Server, session_ids: Sequence[str]) -> dict[str, tuple[Annotati
     known: dict[str, tuple[Annotation, ...]] = {}
     for start in range(0, len(session_ids), _AT_ONCE):
         for session_id, found in _asked(server, session_ids[start : start + _AT_ONCE]).items():
-            if found is not None and found["project"]["id"] == server.id:
+            if found is not None and found["project"]["name"] == server.project:
                 some = sorted(found["sessionAnnotations"], key=lambda it: time_of(it["createdAt"]))
                 if kept := tuple(map(_annotation, filter(_says_something, some))):
                     known[session_id] = kept

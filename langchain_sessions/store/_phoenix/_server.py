@@ -48,7 +48,7 @@ query ($name: String!) {
 }"""
 
 _REVISION: Final = """
-query ($id: ID!) { node(id: $id) { ... on Project { streamingLastUpdatedAt recordCount traceCount } } }"""
+query ($name: String!) { getProjectByName(name: $name) { id streamingLastUpdatedAt recordCount traceCount } }"""
 
 _NAMING: Final = """
 query ($id: ID!, $first: Int!, $after: String, $condition: String!) {
@@ -92,7 +92,7 @@ class Server:
         )
         self._client: Final = Client(base_url=address.url, http_client=self._http)
         try:
-            self.id: Final = self._find()
+            self.id = self._find()
         except BaseException:
             self._http.close()
             raise
@@ -118,9 +118,19 @@ class Server:
             self._http.post(path, params={"sync": "true"}, json={"data": data}).raise_for_status()
 
     def revision(self) -> str:
-        """Return a text that is another one when the project has changed."""
-        found = self.ask(_REVISION, id=self.id)["node"]
-        return f"{found['streamingLastUpdatedAt']} {found['traceCount']} {found['recordCount']}"
+        """Return a text that is another one when the project has changed.
+
+        It is asked for by its name: Phoenix may give the id of a project that was deleted to another one.
+
+        Raises:
+            StoreError: If the project was deleted.
+        """
+        found = self.ask(_REVISION, name=self.project)["getProjectByName"]
+        if found is None:
+            msg = f"there is no project {self.project!r} any more in the Phoenix at {self._url}"
+            raise StoreError(msg)
+        self.id = found["id"]
+        return f"{self.id} {found['streamingLastUpdatedAt']} {found['traceCount']} {found['recordCount']}"
 
     def traces(self) -> Iterator[Listed]:
         """Yield the traces of the project, the one that began last first."""
