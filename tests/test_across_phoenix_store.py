@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -349,6 +350,34 @@ def test_a_deleted_projects_id_is_nobody_elses(phoenix: Phoenix) -> None:
                 read()
         phoenix.send("left", distinct("left again", turn("later", 3)))
         assert [(it.id, it.project) for it in store.sessions()] == [("later", "left")]
+
+
+def test_what_comes_after_a_deletion_is_new(phoenix: Phoenix) -> None:
+    """Phoenix numbers the next spans like those that were deleted; `changes` tells of them all the same."""
+    latest = distinct("gone", turn("gone", 2))
+    phoenix.send("cleared", distinct("cleared", turn("stays", 1)))
+    phoenix.send("cleared", latest)
+    with closing(PhoenixSessionStore(phoenix.place("cleared"))) as store:
+        place = store.changes().next
+        phoenix.delete_trace("cleared", latest)
+        page = store.changes(place)
+        assert page.items == ()
+        phoenix.send("cleared", distinct("cleared", turn("comes", 3)))
+        page = store.changes(page.next)
+        assert [it.session_id for it in page] == ["comes"]
+        assert store.changes(page.next).items == ()
+
+
+def test_what_phoenix_has_without_a_name_is_no_annotation(phoenix: Phoenix) -> None:
+    """One that others have written there without a name takes the others, and the list, from nobody."""
+    phoenix.send("unnamed", distinct("unnamed", turn("unnamed", 1)))
+    others = {"session_id": "unnamed", "annotator_kind": "CODE", "result": {"label": "yes"}}
+    with closing(PhoenixSessionStore(phoenix.place("unnamed"))) as store:
+        for name in (" ", "named"):
+            address = f"{phoenix.url}/v1/session_annotations?sync=true"
+            httpx.post(address, json={"data": [{**others, "name": name}]}).raise_for_status()
+        [some] = store.annotations(store.sessions()).values()
+        assert [it.name for it in some] == ["named"]
 
 
 def test_annotations_are_phoenixs_own(phoenix: Phoenix, stores: Both) -> None:

@@ -71,7 +71,7 @@ def _asked(server: Server, session_ids: Sequence[str]) -> dict[str, dict[str, An
 
 def _says_something(found: Mapping[str, Any]) -> bool:
     judges = found["name"] != NOTE and (found["label"] or found["score"] is not None)
-    return bool(judges or (found["explanation"] or "").strip())
+    return bool(found["name"].strip() and (judges or (found["explanation"] or "").strip()))
 
 
 def _annotation(found: Mapping[str, Any]) -> Annotation:
