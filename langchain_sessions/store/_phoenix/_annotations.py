@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_sessions.store._annotation import NOTE, Annotation
 from langchain_sessions.store._phoenix._spans import time_of
 from langchain_sessions.store._protocol import StoreError
+from langchain_sessions.store._sqlite._rows import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,13 +38,15 @@ def annotate(server: Server, session_id: str, annotation: Annotation) -> None:
         where = "under the id of another one" if found is None else "in another project"
         msg = f"Phoenix files session {session_id!r} {where}, so it cannot be annotated here"
         raise StoreError(msg)
+    note = escaped(annotation.note)
     if annotation.name == NOTE:
-        server.post("v1/session_notes", {"session_id": session_id, "note": annotation.note})
+        server.post("v1/session_notes", {"session_id": session_id, "note": note})
         return
-    result = {"label": annotation.label, "score": annotation.score, "explanation": annotation.note or None}
+    label = None if annotation.label is None else escaped(annotation.label)
+    result = {"label": label, "score": annotation.score, "explanation": note or None}
     annotated = {
         "session_id": session_id,
-        "name": annotation.name,
+        "name": escaped(annotation.name),
         "annotator_kind": annotation.annotator,
         "result": {key: value for key, value in result.items() if value is not None},
     }
