@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import traceback
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -33,6 +35,7 @@ from langchain_sessions.store import (
 from langchain_sessions.store._measures import moment
 from langchain_sessions.store._phoenix import _lists, _search, _snapshot
 from langchain_sessions.store._phoenix._address import address_of
+from langchain_sessions.store._phoenix._server import Server
 from langchain_sessions.view.cli import cli
 from tests.across.processes import free_port
 from tests.support.phoenix import distinct, missing, phoenix_server
@@ -330,6 +333,55 @@ def test_what_is_new_is_told_once(phoenix: Phoenix) -> None:
     store.close()
 
 
+def test_a_deleted_projects_id_is_nobody_elses(phoenix: Phoenix) -> None:
+    """Phoenix numbers the next project like a deleted one; its sessions are not taken for that one's."""
+    phoenix.send("left", distinct("left", turn("of-both-projects", 1)))
+    number = phoenix.project_id("left")
+    with closing(PhoenixSessionStore(phoenix.place("left"))) as store:
+        [before] = store.sessions()
+        phoenix.delete_project("left")
+        with pytest.raises(StoreError, match="no project 'left' any more"):
+            store.sessions()
+        phoenix.send("next", distinct("next", turn("of-both-projects", 2)))
+        assert phoenix.project_id("next") == number
+        with closing(PhoenixSessionStore(phoenix.place("next"))) as other:
+            other.annotate("of-both-projects", Annotation(note="of the next one"))
+        assert store.annotations([before]) == {}
+        for read in (store.sessions, store.changes, lambda: store.session("of-both-projects")):
+            with pytest.raises(StoreError, match="no project 'left' any more"):
+                read()
+        phoenix.send("left", distinct("left again", turn("later", 3)))
+        assert [(it.id, it.project) for it in store.sessions()] == [("later", "left")]
+
+
+def test_what_comes_after_a_deletion_is_new(phoenix: Phoenix) -> None:
+    """Phoenix numbers the next spans like those that were deleted; `changes` tells of them all the same."""
+    latest = distinct("gone", turn("gone", 2))
+    phoenix.send("cleared", distinct("cleared", turn("stays", 1)))
+    phoenix.send("cleared", latest)
+    with closing(PhoenixSessionStore(phoenix.place("cleared"))) as store:
+        place = store.changes().next
+        phoenix.delete_trace("cleared", latest)
+        page = store.changes(place)
+        assert page.items == ()
+        phoenix.send("cleared", distinct("cleared", turn("comes", 3)))
+        page = store.changes(page.next)
+        assert [it.session_id for it in page] == ["comes"]
+        assert store.changes(page.next).items == ()
+
+
+def test_what_phoenix_has_without_a_name_is_no_annotation(phoenix: Phoenix) -> None:
+    """One that others have written there without a name takes the others, and the list, from nobody."""
+    phoenix.send("unnamed", distinct("unnamed", turn("unnamed", 1)))
+    others = {"session_id": "unnamed", "annotator_kind": "CODE", "result": {"label": "yes"}}
+    with closing(PhoenixSessionStore(phoenix.place("unnamed"))) as store:
+        for name in (" ", "named"):
+            address = f"{phoenix.url}/v1/session_annotations?sync=true"
+            httpx.post(address, json={"data": [{**others, "name": name}]}).raise_for_status()
+        [some] = store.annotations(store.sessions()).values()
+        assert [it.name for it in some] == ["named"]
+
+
 def test_annotations_are_phoenixs_own(phoenix: Phoenix, stores: Both) -> None:
     """What one thinks of a session is kept as Phoenix's annotation and note, and read again from there."""
     phoenix.send("judged", distinct("judged", turn("judged/1", 1)))
@@ -341,6 +393,7 @@ def test_annotations_are_phoenixs_own(phoenix: Phoenix, stores: Both) -> None:
             Annotation(name="helpful", label="yes", note="it did", annotator="LLM"),
             Annotation(note="one"),
             Annotation(note="two"),
+            Annotation(name="half \udcff", label="\udcff", note="\udcff"),
         ):
             store.annotate("judged/1", annotation)
         kept = store.annotations(store.sessions())
@@ -350,6 +403,7 @@ def test_annotations_are_phoenixs_own(phoenix: Phoenix, stores: Both) -> None:
             ("helpful", "yes", None, "it did", "LLM"),
             ("note", None, None, "one", "HUMAN"),
             ("note", None, None, "two", "HUMAN"),
+            ("half \\udcff", "\\udcff", None, "\\udcff", "HUMAN"),
         ]
         assert eventually(lambda: store.revision() != before)
         there = phoenix.ask(_FILED.replace("{ id }", "{ sessionAnnotations { name label } }"), id="judged/1")[
@@ -400,8 +454,19 @@ def test_what_is_wrong_with_the_place_is_said(phoenix: Phoenix) -> None:
         open_store(f"phoenix://127.0.0.1:{free_port()}/shop")
     with pytest.raises(StoreError, match=r"no project 'nope' in the Phoenix at .*; there are: .*'default'"):
         open_store(phoenix.place("nope"))
-    for address in ("phoenix://", "phoenix:///x", "phoenix://h/a?b", "phoenix://h/a#b", "phoenix://h:port/a"):
+    for address in (
+        "phoenix://",
+        "phoenix:///x",
+        "phoenix://h/a?b",
+        "phoenix://h/a#b",
+        "phoenix://h:port/a",
+        "phoenix://[::1",
+        "phoenix://\u2100/a",
+    ):
         with pytest.raises(StoreError, match="phoenix://host:port/project"):
+            open_store(address)
+    for address in ("phoenix://\u00fc..h/a", "phoenix://h\0/a", "sqlite://[::1"):
+        with pytest.raises(StoreError, match="is no address"):
             open_store(address)
     with pytest.raises(StoreError, match="PHOENIX_API_KEY"):
         open_store("phoenix://secret@localhost/shop")
@@ -432,6 +497,68 @@ def test_an_address_that_leads_elsewhere_is_said() -> None:
         with pytest.raises(StoreError, match=r"only leads to https://elsewhere\.example"):
             open_store(f"phoenix://127.0.0.1:{server.server_port}/x")
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("[]", "is no Phoenix"),
+        ("null", "is no Phoenix"),
+        ("[" * 200_000, "is no Phoenix"),
+        ('{"data": 5}', "it does not say why"),
+        ('{"errors": "no"}', "it does not say why"),
+        ('{"errors": ["no", {"message": "never"}]}', "cannot answer: no; never"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_said(answer: str, said: str) -> None:
+    """Whatever JSON comes back."""
+
+    class Babbling(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the name is the base class's
+            """Stay silent."""
+
+    with HTTPServer(("127.0.0.1", 0), Babbling) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(StoreError, match=said):
+            open_store(f"phoenix://127.0.0.1:{server.server_port}/x")
+        thread.join()
+
+
+@pytest.mark.parametrize("key", ["a-secr\u00e9t", "a-sec\rret"])
+def test_a_key_that_cannot_be_sent_is_not_told(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says which variable is wrong, and no part of what it has."""
+    monkeypatch.setenv("PHOENIX_API_KEY", key)
+    with pytest.raises(StoreError, match="PHOENIX_API_KEY") as caught:
+        open_store(f"phoenix://127.0.0.1:{free_port()}/x")
+    assert "sec" not in "".join(traceback.format_exception(caught.value)).partition("StoreError:")[2]
+
+
+def test_a_trace_that_goes_while_phoenix_answers_spoils_nothing(
+    phoenix: Phoenix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Phoenix cannot answer then; it is asked again."""
+    phoenix.send("going", distinct("going", turn("going", 1)))
+    with closing(PhoenixSessionStore(phoenix.place("going"))) as store:
+        ask = Server.ask
+        failed: list[str] = []
+
+        def once_not(self: Server, query: str, **variables: object) -> dict[str, Any]:
+            if "filterCondition" in query and not failed:
+                failed.append(query)
+                return ask(self, "{ nothing }")
+            return ask(self, query, **variables)
+
+        monkeypatch.setattr(Server, "ask", once_not)
+        assert store.session("going").turn_count == 1
+        assert failed
 
 
 def test_what_is_no_phoenix_is_said(tmp_path: Any) -> None:
@@ -493,6 +620,7 @@ def test_the_commands_work_on_it(phoenix: Phoenix, stores: Both) -> None:
     assert json.loads(said("stats", "--json"))["sessions"] == len(listed["items"])
     exported = said("export")
     assert exported.count("\n") == sum(it.turn_count for it in stores[1].sessions())
+    assert "can only be read" in said("ui", "--port", "0", "--allow-delete", code=1)
     assert "can only be read" in said("prune", "--older-than", "1d", "--yes", code=1)
     assert "is it running" in CliRunner().invoke(cli, ["list", "--store", "phoenix://127.0.0.1:1/x"]).output
 

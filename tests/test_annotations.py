@@ -96,6 +96,7 @@ def test_what_was_thought_goes_with_the_session(store: SQLiteSessionStore) -> No
         {"name": " ", "label": "yes"},
         {"label": "yes"},
         {"name": "x", "score": float("nan")},
+        {"name": "x", "score": 10**400},
         {"name": "x"},
     ],
 )
@@ -103,6 +104,12 @@ def test_an_annotation_says_something(wrong: dict[str, object]) -> None:
     """It has a name, and a label, a finite score or a note."""
     with pytest.raises(ValueError, match=r"annotation needs|finite|needs another name"):
         Annotation(**wrong)  # pyright: ignore[reportArgumentType]
+
+
+def test_any_score_and_any_text_is_kept(store: SQLiteSessionStore) -> None:
+    """Integers that SQLite has not, and half a surrogate pair."""
+    store.annotate("other", Annotation(name="large", score=10**30, label="\udcff"))
+    assert kept(store)["shop", "other"] == [("large", "\\udcff", 1e30, "", "HUMAN")]
 
 
 def test_a_file_of_the_first_version_gets_the_table(store: SQLiteSessionStore, path: Path) -> None:

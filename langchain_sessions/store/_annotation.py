@@ -40,8 +40,8 @@ class Annotation:
         if not self.name.strip():
             msg = "an annotation needs a name"
             raise ValueError(msg)
-        if self.score is not None and not math.isfinite(self.score):
-            msg = f"a score is a finite number, not {self.score}"
+        if self.score is not None and not _is_score(self.score):
+            msg = f"a score is a finite number, not {self.score!r:.100}"
             raise ValueError(msg)
         if self.name == NOTE and (self.label is not None or self.score is not None):
             msg = f"what has a label or a score needs another name than {NOTE!r}"
@@ -49,3 +49,10 @@ class Annotation:
         if not self.label and self.score is None and not self.note.strip():
             msg = "an annotation needs a label, a score or a note"
             raise ValueError(msg)
+
+
+def _is_score(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # of an integer that is no float's
+        return False

@@ -37,7 +37,7 @@ def open_store(place: str | os.PathLike[str] | None = None, *, create: bool = Tr
     if place is None:
         place = default_place()
     if isinstance(place, str) and "://" in place:
-        if urlsplit(place).scheme in SCHEMES:
+        if place.partition("://")[0].lower() in SCHEMES:
             return _phoenix(place)
         return SQLiteSessionStore(_path_of(place), create=create)
     if os.fspath(place) in {"", ":memory:"}:
@@ -74,7 +74,11 @@ def _phoenix(address: str) -> SessionStore:
 
 
 def _path_of(address: str) -> str:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        msg = f"{address!r} is no address: {error}"
+        raise StoreError(msg) from error
     if parts.scheme != "sqlite":
         msg = f"there is no kind of session store for {parts.scheme}://; name a file, sqlite:///path or phoenix://host:port/project"
         raise StoreError(msg)

@@ -121,6 +121,16 @@ class Phoenix:
         query = "query ($id: String!) { getProjectSessionById(sessionId: $id) { id } }"
         return self.ask(query, id=session_id)["getProjectSessionById"]["id"]
 
+    def delete_project(self, project: str) -> None:
+        """Delete a project."""
+        httpx.delete(f"{self.url}/v1/projects/{self.project_id(project)}").raise_for_status()
+        del self.sent[project]
+
+    def delete_trace(self, project: str, spans: Sequence[Span]) -> None:
+        """Delete the trace that these are the spans of."""
+        httpx.delete(f"{self.url}/v1/traces/{spans[0].trace_id}").raise_for_status()
+        self.sent[project] -= len(spans)
+
     def settle(self, project: str) -> None:
         """Wait until a project has all the spans that it was sent."""
         query = "query ($name: String!) { getProjectByName(name: $name) { recordCount } }"

@@ -38,7 +38,11 @@ def address_of(place: str) -> Address:
     Raises:
         StoreError: If it is none.
     """
-    parts = urlsplit(place)
+    try:
+        parts = urlsplit(place)
+    except ValueError as error:  # it has a bracket, or a host that looks like another one
+        msg = f"{place!r} is no address of a Phoenix project, {_FORM}: {error}"
+        raise StoreError(msg) from error
     if parts.username is not None or parts.password is not None:
         msg = "an address is no place for a key, others would see it: set PHOENIX_API_KEY"
         raise StoreError(msg)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_sessions.store._annotation import NOTE, Annotation
 from langchain_sessions.store._phoenix._spans import time_of
 from langchain_sessions.store._protocol import StoreError
+from langchain_sessions.store._sqlite._rows import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ _AT_ONCE: Final = 50
 _QUERY: Final = """
 query ({}) {{ {} }}
 fragment annotated on ProjectSession {{
-  project {{ id }}
+  project {{ name }}
   sessionAnnotations {{ name label score explanation annotatorKind createdAt updatedAt }}
 }}"""
 
@@ -33,17 +34,19 @@ def annotate(server: Server, session_id: str, annotation: Annotation) -> None:
         StoreError: If Phoenix has no session of this id, or has it in another project.
     """
     found = _asked(server, [session_id])[session_id]
-    if found is None or found["project"]["id"] != server.id:
+    if found is None or found["project"]["name"] != server.project:
         where = "under the id of another one" if found is None else "in another project"
         msg = f"Phoenix files session {session_id!r} {where}, so it cannot be annotated here"
         raise StoreError(msg)
+    note = escaped(annotation.note)
     if annotation.name == NOTE:
-        server.post("v1/session_notes", {"session_id": session_id, "note": annotation.note})
+        server.post("v1/session_notes", {"session_id": session_id, "note": note})
         return
-    result = {"label": annotation.label, "score": annotation.score, "explanation": annotation.note or None}
+    label = None if annotation.label is None else escaped(annotation.label)
+    result = {"label": label, "score": annotation.score, "explanation": note or None}
     annotated = {
         "session_id": session_id,
-        "name": annotation.name,
+        "name": escaped(annotation.name),
         "annotator_kind": annotation.annotator,
         "result": {key: value for key, value in result.items() if value is not None},
     }
@@ -55,7 +58,7 @@ def read(server: Server, session_ids: Sequence[str]) -> dict[str, tuple[Annotati
     known: dict[str, tuple[Annotation, ...]] = {}
     for start in range(0, len(session_ids), _AT_ONCE):
         for session_id, found in _asked(server, session_ids[start : start + _AT_ONCE]).items():
-            if found is not None and found["project"]["id"] == server.id:
+            if found is not None and found["project"]["name"] == server.project:
                 some = sorted(found["sessionAnnotations"], key=lambda it: time_of(it["createdAt"]))
                 if kept := tuple(map(_annotation, filter(_says_something, some))):
                     known[session_id] = kept
@@ -71,7 +74,7 @@ def _asked(server: Server, session_ids: Sequence[str]) -> dict[str, dict[str, An
 
 def _says_something(found: Mapping[str, Any]) -> bool:
     judges = found["name"] != NOTE and (found["label"] or found["score"] is not None)
-    return bool(judges or (found["explanation"] or "").strip())
+    return bool(found["name"].strip() and (judges or (found["explanation"] or "").strip()))
 
 
 def _annotation(found: Mapping[str, Any]) -> Annotation:

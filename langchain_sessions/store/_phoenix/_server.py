@@ -48,7 +48,9 @@ query ($name: String!) {
 }"""
 
 _REVISION: Final = """
-query ($id: ID!) { node(id: $id) { ... on Project { streamingLastUpdatedAt recordCount traceCount } } }"""
+query ($name: String!) {
+  getProjectByName(name: $name) { id streamingLastUpdatedAt recordCount traceCount }
+}"""
 
 _NAMING: Final = """
 query ($id: ID!, $first: Int!, $after: String, $condition: String!) {
@@ -87,12 +89,18 @@ class Server:
     def __init__(self, address: Address) -> None:
         self._url: Final = address.url
         self.project: Final = address.project
-        self._http: Final = httpx.Client(
-            base_url=address.url, headers=get_env_client_headers(), timeout=_TIMEOUT
-        )
+        headers = get_env_client_headers()
+        if not all(it.isascii() and it.isprintable() for it in headers.values()):  # errors would quote them
+            msg = "PHOENIX_API_KEY and PHOENIX_CLIENT_HEADERS may have printable ASCII characters only"
+            raise StoreError(msg)
+        try:
+            self._http: Final = httpx.Client(base_url=address.url, headers=headers, timeout=_TIMEOUT)
+        except httpx.InvalidURL as error:
+            msg = f"{address.url!r} is no address of a server: {error}"
+            raise StoreError(msg) from error
         self._client: Final = Client(base_url=address.url, http_client=self._http)
         try:
-            self.id: Final = self._find()
+            self.id = self._find()
         except BaseException:
             self._http.close()
             raise
@@ -106,11 +114,13 @@ class Server:
         with self._explained():
             answer = self._http.post("graphql", json={"query": query, "variables": variables})
         body = self._body(answer)
-        if body.get("errors") or not body.get("data"):
-            reasons = "; ".join(str(it.get("message")) for it in body.get("errors") or ())
+        data, errors = body.get("data"), body.get("errors")
+        if errors or not isinstance(data, dict):
+            some = cast("list[object]", errors) if isinstance(errors, list) else []
+            reasons = "; ".join(map(_reason, some))
             msg = f"the Phoenix at {self._url} cannot answer: {reasons or 'it does not say why'}"
             raise StoreError(msg)
-        return body["data"]
+        return cast("dict[str, Any]", data)
 
     def post(self, path: str, data: object) -> None:
         """Write, and wait until it is written."""
@@ -118,9 +128,19 @@ class Server:
             self._http.post(path, params={"sync": "true"}, json={"data": data}).raise_for_status()
 
     def revision(self) -> str:
-        """Return a text that is another one when the project has changed."""
-        found = self.ask(_REVISION, id=self.id)["node"]
-        return f"{found['streamingLastUpdatedAt']} {found['traceCount']} {found['recordCount']}"
+        """Return a text that is another one when the project has changed.
+
+        It is asked for by its name: Phoenix may give the id of a project that was deleted to another one.
+
+        Raises:
+            StoreError: If the project was deleted.
+        """
+        found = self.ask(_REVISION, name=self.project)["getProjectByName"]
+        if found is None:
+            msg = f"there is no project {self.project!r} any more in the Phoenix at {self._url}"
+            raise StoreError(msg)
+        self.id = found["id"]
+        return f"{self.id} {found['streamingLastUpdatedAt']} {found['traceCount']} {found['recordCount']}"
 
     def traces(self) -> Iterator[Listed]:
         """Yield the traces of the project, the one that began last first."""
@@ -161,7 +181,7 @@ class Server:
         asked = {"id": self.id, "first": _PAGE, "condition": f"session.id in {possible!r}"}
         after = None
         while possible:
-            page = self.ask(_NAMING, after=after, **asked)["node"]["spans"]
+            page = self._ask_again(_NAMING, after=after, **asked)["node"]["spans"]
             found.update(it["node"]["trace"]["traceId"] for it in page["edges"])
             if not page["pageInfo"]["hasNextPage"]:
                 break
@@ -210,6 +230,15 @@ class Server:
             raise StoreError(msg)
         return found["getProjectByName"]["id"]
 
+    def _ask_again(self, query: str, **variables: object) -> dict[str, Any]:
+        """Ask, and once more if it fails: Phoenix cannot answer while a trace that it found is deleted."""
+        try:
+            return self.ask(query, **variables)
+        except StoreUnavailableError:
+            raise
+        except StoreError:
+            return self.ask(query, **variables)
+
     def _get(self, path: str, **parameters: str | int) -> dict[str, Any]:
         with self._explained():
             answer = self._http.get(path, params=parameters)
@@ -226,7 +255,10 @@ class Server:
     def _body(self, answer: httpx.Response) -> dict[str, Any]:
         with self._explained():
             answer.raise_for_status()
-            return answer.json()
+            body: object = answer.json()
+        if not isinstance(body, dict):
+            raise self._stranger()
+        return cast("dict[str, Any]", body)
 
     @contextmanager
     def _explained(self) -> Generator[None]:
@@ -247,7 +279,7 @@ class Server:
         except PhoenixException as error:  # the client knows which version has what
             msg = f"the Phoenix at {self._url} cannot answer: {error}"
             raise StoreError(msg) from error
-        except ValueError as error:  # no JSON
+        except (ValueError, RecursionError) as error:  # no JSON, or none that anybody meant
             raise self._stranger() from error
 
     def _meaning(self, answer: httpx.Response) -> StoreError:
@@ -267,6 +299,11 @@ class Server:
 
     def _stranger(self) -> StoreError:
         return StoreError(f"what answers at {self._url} is no Phoenix, or one that is too old")
+
+
+def _reason(error: object) -> str:
+    """What an error of GraphQL's says."""
+    return str(cast("dict[str, object]", error).get("message") if isinstance(error, dict) else error)
 
 
 def _row(node_id: str) -> int:

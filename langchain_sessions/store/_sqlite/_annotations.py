@@ -23,10 +23,11 @@ def annotate(db: sqlite3.Connection, key: int, annotation: Annotation) -> None:
     if name != NOTE:
         db.execute("DELETE FROM annotations WHERE session_key = ? AND name = ?", (key, name))
     label = None if annotation.label is None else escaped(annotation.label)
+    score = None if annotation.score is None else float(annotation.score)  # SQLite has no large integers
     db.execute(
         "INSERT INTO annotations (session_key, name, label, score, note, annotator, time_ns) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (key, name, label, annotation.score, escaped(annotation.note), annotation.annotator, time.time_ns()),
+        (key, name, label, score, escaped(annotation.note), annotation.annotator, time.time_ns()),
     )
 
 

@@ -9,7 +9,14 @@ from urllib.parse import quote
 
 import click
 
-from langchain_sessions.view.cli._common import host_option, needing, opened, port_option, store_option
+from langchain_sessions.view.cli._common import (
+    host_option,
+    needing,
+    opened,
+    port_option,
+    store_option,
+    writable,
+)
 
 if TYPE_CHECKING:
     from langchain_sessions.view.web import Access
@@ -62,6 +69,8 @@ def ui_command(
     endpoint = Endpoint.of(host, port)
     access = _access({host, *allowed}, token, is_local=endpoint.is_local, allow_delete=allow_delete)
     with opened(place, create=True) as store, endpoint.listening() as listener:
+        if allow_delete:
+            writable(store)
         address, bound = listener.getsockname()[:2]
         known = f"?token={quote(access.token, safe='')}" if access.token else ""
         url = f"{origin(host, address, bound)}/{known}"

@@ -101,7 +101,11 @@ def _not_found(_request: Request, error: Exception) -> Response:
 
 def _store_failed(_request: Request, error: Exception) -> Response:
     said = one_line(str(error))
-    return _said(503, "The session store cannot be read", f"{said[:1].upper()}{said[1:]}.")
+    return _said(
+        503,
+        "The session store cannot be read",
+        f"{said[:1].upper()}{said[1:]}{'' if said.endswith('?') else '.'}",
+    )
 
 
 def _http(_request: Request, error: Exception) -> Response:
