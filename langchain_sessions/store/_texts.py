@@ -106,6 +106,11 @@ def payload(attributes: Attributes, key: str) -> Payload:
     return Payload(content, failed=message.get("status") == "error")
 
 
+def escaped(text: str) -> str:
+    """A text with half a surrogate pair in it as it can be stored and sent; any other one as it is."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _readable(
     attributes: Attributes,
     key: str,

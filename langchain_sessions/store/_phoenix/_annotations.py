@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_sessions.store._annotation import NOTE, Annotation
 from langchain_sessions.store._phoenix._spans import time_of
 from langchain_sessions.store._protocol import StoreError
-from langchain_sessions.store._sqlite._rows import escaped
+from langchain_sessions.store._texts import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

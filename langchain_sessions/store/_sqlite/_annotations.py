@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from langchain_sessions.store._annotation import NOTE, Annotation
 from langchain_sessions.store._sqlite._ingest import next_revision
-from langchain_sessions.store._sqlite._rows import escaped
+from langchain_sessions.store._texts import escaped
 
 if TYPE_CHECKING:
     import sqlite3

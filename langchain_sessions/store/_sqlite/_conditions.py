@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from langchain_sessions.store import _words
 from langchain_sessions.store._measures import nanoseconds
-from langchain_sessions.store._sqlite._rows import LARGEST, escaped
+from langchain_sessions.store._sqlite._rows import LARGEST
+from langchain_sessions.store._texts import escaped
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -12,7 +12,7 @@ from langchain_sessions.store._places import mark, place
 from langchain_sessions.store._protocol import AmbiguousSessionError, SessionNotFoundError
 from langchain_sessions.store._sqlite import _rows
 from langchain_sessions.store._sqlite._conditions import Conditions, most, session_conditions
-from langchain_sessions.store._sqlite._rows import escaped
+from langchain_sessions.store._texts import escaped
 from langchain_sessions.store._turn import tool_use
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from langchain_sessions.store._facts import Facts
 from langchain_sessions.store._model import SessionSummary, Turn
 from langchain_sessions.store._span import Span, SpanEvent, SpanLink
+from langchain_sessions.store._texts import escaped
 
 if TYPE_CHECKING:
     import sqlite3
@@ -193,8 +194,3 @@ def _value(value: object) -> object:
 def _time(nanoseconds: int) -> int:
     # Half of what fits, so that a duration fits, too.
     return max(-LARGEST // 2, min(nanoseconds, LARGEST // 2))
-
-
-def escaped(text: str) -> str:
-    """A text with half a surrogate pair in it, as it is stored; any other one as it is."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -11,7 +11,7 @@ from langchain_sessions.store._hits import hit_of
 from langchain_sessions.store._places import mark, place
 from langchain_sessions.store._sqlite import _rows
 from langchain_sessions.store._sqlite._conditions import Conditions, most, session_conditions
-from langchain_sessions.store._sqlite._rows import escaped
+from langchain_sessions.store._texts import escaped
 
 if TYPE_CHECKING:
     import sqlite3

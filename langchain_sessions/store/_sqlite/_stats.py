@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from langchain_sessions.store._answers import DayStats, SessionFilter, SessionStats
 from langchain_sessions.store._measures import rank
 from langchain_sessions.store._sqlite._conditions import Conditions, session_conditions, stored_time
-from langchain_sessions.store._sqlite._rows import escaped
+from langchain_sessions.store._texts import escaped
 
 if TYPE_CHECKING:
     import sqlite3
