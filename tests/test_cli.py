@@ -147,7 +147,7 @@ def test_an_empty_store_is_no_failure(place: Path) -> None:
 
     assert run("list").stdout == "No sessions.\n"
     assert run("stats").stdout.startswith("0 sessions")
-    assert failed("show", "abc") == "Error: there is no session 'abc'; the store is empty"
+    assert failed("show", "abc") == "Error: there is no session 'abc'; the store has no sessions"
 
 
 @pytest.mark.usefixtures("store")

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shlex
+from contextlib import closing
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.error import URLError
 
 import nbclient
 import nbformat
@@ -17,8 +19,10 @@ import psutil
 import pytest
 
 from langchain_sessions.demo import openai_server
+from langchain_sessions.store import SQLiteSessionStore
 from tests.across.processes import free_port
 from tests.support.phoenix import PROGRAM, PYTHON, missing
+from tests.support.web import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -240,20 +244,27 @@ def test_phoenix(tmp_path: Path, phoenix_command: Path) -> None:
     ]
     assert f"[Open the conversation in Phoenix]({address}/redirects/sessions/trip%2Fbergen)" in shown.markdown
     [conversation] = shown.rich
-    assert conversation.startswith("trip/bergen grace · project notebook · 3 turns · 13 spans")
+    assert conversation.startswith("trip/bergen grace · project notebook · 3 turns")
     assert "name='helpful', label='yes', score=1.0, note='knew the weather'" in shown.values[-1]
 
 
 def test_a_phoenix_that_runs_is_used(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the environment says that there is one, none is started."""
-    monkeypatch.setenv("PHOENIX_COLLECTOR_ENDPOINT", "https://phoenix.example/")
+    """Where the environment says that there is one, none is started; if it is not there, that is said."""
     [cell, *_] = [it for it in read("03_phoenix").cells if it.cell_type == "code"]
-    made: dict[str, Any] = {}
-    exec(cell.source, made)
+    with closing(SQLiteSessionStore(tmp_path / "s.db")) as store, serving(store) as address:
+        monkeypatch.setenv("PHOENIX_COLLECTOR_ENDPOINT", f"{address}/")
+        made: dict[str, Any] = {}
+        exec(cell.source, made)  # our own page says as well that it is in good health
     assert "server" not in made
-    assert capsys.readouterr().out == "Phoenix is at https://phoenix.example\n"
+    assert capsys.readouterr().out == f"Phoenix is at {address}\n"
+    with pytest.raises(URLError, match="refused"):
+        exec(cell.source, {})
+    monkeypatch.delenv("PHOENIX_COLLECTOR_ENDPOINT")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match="pip install arize-phoenix"):
+        exec(cell.source, {})
 
 
 THREE_LIBRARIES: Final = [

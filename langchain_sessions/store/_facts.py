@@ -22,6 +22,9 @@ _UNKNOWN_SERVICE: Final = "unknown_service"
 _LEFT: Final = "GeneratorExit("
 """The error of a stream that its consumer has left: a person who pressed Stop is no failure."""
 
+_CANCELLED: Final = "CancelledError("
+"""The error of a coroutine that was cancelled. What follows are the names of tasks, in several lines."""
+
 _NUMBERS: Final = (int, float)
 
 
@@ -111,7 +114,9 @@ def project_of(resource: Attributes) -> str:
 def headline(description: str) -> str:
     """The first line of an error's description; LangChain's have a traceback glued to that line."""
     lines = description.partition("Traceback (most recent call last)")[0].strip().splitlines()
-    return lines[0].rstrip() if lines else "failed without saying why"
+    if not lines:
+        return "failed without saying why"
+    return "CancelledError()" if lines[0].startswith(_CANCELLED) else lines[0].rstrip()
 
 
 def _name(value: Value) -> str | None:

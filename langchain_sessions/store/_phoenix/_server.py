@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from urllib.parse import urlsplit
 
 try:
     import httpx
@@ -274,7 +275,8 @@ class Server:
             raise self._meaning(error.response) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            msg = f"no Phoenix answers at {self._url} ({reason}); is it running?"
+            asked = "is it running, with HTTPS" if self._url.startswith("https:") else "is it running"
+            msg = f"no Phoenix answers at {self._url} ({reason}); {asked}?"
             raise StoreUnavailableError(msg) from error
         except PhoenixException as error:  # the client knows which version has what
             msg = f"the Phoenix at {self._url} cannot answer: {error}"
@@ -298,7 +300,10 @@ class Server:
         return self._stranger()
 
     def _stranger(self) -> StoreError:
-        return StoreError(f"what answers at {self._url} is no Phoenix, or one that is too old")
+        msg = f"what answers at {self._url} is no Phoenix, or one that is too old"
+        if urlsplit(self._url).path:
+            msg += "; a slash in the name of a project is %2F in an address"
+        return StoreError(msg)
 
 
 def _reason(error: object) -> str:

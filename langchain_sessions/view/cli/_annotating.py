@@ -50,7 +50,7 @@ def annotate_command(
     note: str,
     annotator: str,
 ) -> None:
-    """Keep what one thinks of a session: a label, a score, a note.
+    """Annotate a session with what you think of it: a label, a score, a note.
 
     `list`, `show` and the web page show it. A judgement takes the place of the one of its name; notes are
     collected. In Phoenix, it is one of Phoenix's session annotations.

@@ -103,7 +103,7 @@ def needing(what: str) -> Generator[None]:
 
 def place_of(store: SessionStore) -> str:
     """Write where a store is."""
-    return one_line(str(getattr(store, "path", store)))
+    return one_line(str(getattr(store, "path", getattr(store, "address", store))))
 
 
 def print_json(value: object, *, on_one_line: bool = False) -> None:
@@ -118,7 +118,7 @@ def writable(store: SessionStore) -> WritableSessionStore:
         click.ClickException: If it can only be read.
     """
     if not isinstance(store, WritableSessionStore):
-        raise click.ClickException("this store can only be read")
+        raise click.ClickException(f"{place_of(store)} can only be read")
     return store
 
 

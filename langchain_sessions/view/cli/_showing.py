@@ -174,4 +174,6 @@ def _others(store: SessionStore, session_id: str, project: str | None) -> str:
     meant = list(dict.fromkeys(near))[:_SUGGESTIONS]
     if meant:
         return f"; did you mean {' or '.join(meant)}?"
-    return "; `langchain-sessions list` shows those that are there" if known else "; the store is empty"
+    return (
+        "; `langchain-sessions list` shows those that are there" if known else "; the store has no sessions"
+    )

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from langchain_sessions.store import SessionSummary
     from langchain_sessions.view._annotated import Annotated
 
-_NARROWEST_ID: Final = 12
+_NARROWEST_ID: Final = 36
+"""A UUID in one line, so that it can be copied."""
+
+_NARROWEST_ANNOTATIONS: Final = 12
 _NARROWEST_NAME: Final = 7
 """Cells that ids, and the names of users and projects, get before they wrap."""
 
@@ -130,7 +133,7 @@ class _Sessions:
         ]
         if self.annotations:
             thought = self._cells(lambda it: " · ".join(map(judgement, annotations_of(self.annotations, it))))
-            columns.insert(-1, _Column("annotations", thought, _NARROWEST_ID, "wraps", rank=1))
+            columns.insert(-1, _Column("annotations", thought, _NARROWEST_ANNOTATIONS, "wraps", rank=1))
         if len({it.project for it in self.sessions}) < 2:
             del columns[1]
         return columns

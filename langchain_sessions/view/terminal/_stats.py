@@ -59,6 +59,8 @@ def _totals(stats: SessionStats) -> Iterator[RenderableType]:
         yield Text(errors, style="red") if stats.errors else Text("no errors")
     if stats.p50_turn_ns is not None and stats.p95_turn_ns is not None:
         yield Text(f"a turn took {duration(stats.p50_turn_ns)} (median), {duration(stats.p95_turn_ns)} (p95)")
+    if stats.traces_without_session:
+        yield Text(f"{counted(stats.traces_without_session, 'trace')} in which no span names a session")
     if len(stats.projects) > 1:
         named = [f"{one_line(name)} {number:,}" for name, number in stats.projects[:_MOST_PROJECTS]]
         left = len(stats.projects) - len(named)
