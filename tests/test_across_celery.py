@@ -16,7 +16,8 @@ from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from langchain_sessions import session
 from tests.across import worker
 from tests.across.agents import CALLS, Call, agent, invoke
-from tests.across.processes import free_port, python_module, running
+from tests.across.broker import redis_server
+from tests.across.processes import python_module, running
 from tests.across.telemetry import exporting_to, front, instrumented
 from tests.across.traces import by_trace, ids, of, one, whole
 from tests.support.otlp_receiver import OTLPReceiver, otlp_receiver
@@ -47,11 +48,8 @@ def receiver() -> Iterator[OTLPReceiver]:
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Redis that keeps nothing on disk."""
-    folder, port = tmp_path_factory.mktemp("redis"), free_port()
-    settings = {"bind": "127.0.0.1", "port": str(port), "dir": str(folder), "save": "", "appendonly": "no"}
-    command = ["redis-server", *(word for name, value in settings.items() for word in (f"--{name}", value))]
-    with running(*command, ready="Ready to accept connections", log=folder / "log"):
-        yield f"redis://127.0.0.1:{port}/0"
+    with redis_server(tmp_path_factory.mktemp("redis")) as address:
+        yield f"{address}/0"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.across.processes import free_port, python_module, running
+from tests.across.broker import redis_server
+from tests.across.processes import python_module, running
 from tests.support.pages import DOCS, Page
 from tests.support.recipes import ids_of_spans, stored, told
 
@@ -31,11 +32,8 @@ PAGE = Page(DOCS / "recipes" / "celery.md")
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Redis that keeps nothing on disk."""
-    folder, port = tmp_path_factory.mktemp("redis"), free_port()
-    settings = {"bind": "127.0.0.1", "port": str(port), "dir": str(folder), "save": "", "appendonly": "no"}
-    command = ["redis-server", *(word for name, value in settings.items() for word in (f"--{name}", value))]
-    with running(*command, ready="Ready to accept connections", log=folder / "log"):
-        yield f"redis://127.0.0.1:{port}"
+    with redis_server(tmp_path_factory.mktemp("redis")) as address:
+        yield address
 
 
 @pytest.mark.parametrize(("pool", "signal"), [("prefork", "worker_process_init"), ("solo", "worker_init")])

@@ -126,6 +126,12 @@ def literal(query: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair, as it is stored
 
 
+def wanted_in(query: str) -> tuple[list[Phrase], str]:
+    """What a query asks for: phrases or, if it has none, a literal text; neither if it asks for nothing."""
+    found = phrases(query)
+    return found, "" if found else literal(query)
+
+
 def like_pattern(text: str) -> str:
     r"""Write a text as a pattern of SQL's `LIKE ... ESCAPE '\'`."""
     escaped = re.sub(r"([%_\\])", r"\\\1", text)

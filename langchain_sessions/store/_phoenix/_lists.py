@@ -173,8 +173,7 @@ def _first(found: Iterator[Session]) -> SessionSummary | None:
 
 
 def _has(session: Session, text: str) -> bool:
-    phrases = _words.phrases(text)
-    literal = "" if phrases else _words.literal(text)
+    phrases, literal = _words.wanted_in(text)
     if not phrases and not literal:
         return True
     return any(is_in((it.input, it.output), phrases, literal) for it in session.turns)

@@ -42,8 +42,7 @@ class _Place(NamedTuple):
 
 def search(of: Snapshot, text: str, where: SessionFilter, limit: int, after: str | None) -> Page[SearchHit]:
     """Find turns by their texts, the one that began last first."""
-    phrases = _words.phrases(text)
-    literal = "" if phrases else _words.literal(text)
+    phrases, literal = _words.wanted_in(text)
     before = None if after is None else _Place(*place(after, _HITS, int, str, int, str))
     if limit <= 0 or not (phrases or literal):
         return Page(())

@@ -59,14 +59,13 @@ def session_conditions(where: SessionFilter) -> Conditions:
 
 
 def _add_text(conditions: Conditions, text: str) -> None:
-    wanted = _words.phrases(text)
+    wanted, literal = _words.wanted_in(text)
     if wanted:
         conditions.add(
             "id IN (SELECT session_key FROM turns WHERE id IN (SELECT rowid FROM words WHERE words MATCH ?))",
             _words.match_expression(wanted),
         )
         return
-    literal = _words.literal(text)
     if not literal:
         return
     pattern = _words.like_pattern(literal)

@@ -22,8 +22,7 @@ def search(
 ) -> Page[SearchHit]:
     """Find turns by their texts."""
     limit = most(limit)
-    wanted = _words.phrases(text)
-    literal = "" if wanted else _words.literal(text)
+    wanted, literal = _words.wanted_in(text)
     conditions = Conditions()
     if wanted:
         source = "words AS w CROSS JOIN turns AS t ON t.id = w.rowid"

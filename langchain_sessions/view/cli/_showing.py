@@ -66,7 +66,7 @@ def show_command(
         raise click.UsageError("give --from or --last, not both")
     with opened(place) as store:
         session = found(store, session_id, project)
-        turns = _turns(store, session, first if last is None else _last(store, session, last))
+        turns = _turns(store, session, first, last)
         shown = ((it, _spans(store, it) if with_spans else None) for it in islice(turns, limit))
         annotations = annotations_of(annotated(store, [session]), session)
         show = _show_json if as_json else _show_chat
@@ -113,22 +113,20 @@ def _show_json(
     )
 
 
-def _turns(store: SessionStore, session: SessionSummary, first: str | None) -> Iterator[Turn]:
-    """The turns; they are read a page at a time.
+def _turns(
+    store: SessionStore, session: SessionSummary, first: str | None, last: int | None
+) -> Iterator[Turn]:
+    """The turns, from one on or the last ones; they are read a page at a time.
 
     Raises:
         click.ClickException: If the turn to begin with is not there.
     """
+    if last is not None:
+        return iter(store.turns(session.id, project=session.project, limit=last, last=True))
     page = store.turns(session.id, project=session.project, limit=_PAGE, starting_with=first)
     if first is not None and not page.items:
         raise click.ClickException(f"session {session.id!r} has no turn of trace {one_line(first)}")
     return _pages(store, session, page)
-
-
-def _last(store: SessionStore, session: SessionSummary, count: int) -> str | None:
-    """The trace of the first of the last turns; none if the session was deleted meanwhile."""
-    page = store.turns(session.id, project=session.project, limit=count, last=True)
-    return next((it.trace_id for it in page), None)
 
 
 def _pages(store: SessionStore, session: SessionSummary, page: Page[Turn]) -> Iterator[Turn]:
