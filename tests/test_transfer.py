@@ -20,6 +20,7 @@ from langchain_sessions.store import SessionFilter, SQLiteSessionStore, _jsonl
 from langchain_sessions.store._walk import all_sessions, all_turns
 from langchain_sessions.view.cli import cli
 from tests.support.turns import content, turn
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -244,7 +245,7 @@ def test_a_pipe_with_a_name_is_written_to(place: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "langchain_sessions", "export", "other", "--store", place, "-o", pipe]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as exporting:
         lines = pipe.read_bytes().splitlines()
-        exporting.communicate(timeout=60)
+        exporting.communicate(timeout=PATIENCE)
     assert len(lines) == 2
     assert pipe.is_fifo()
 
