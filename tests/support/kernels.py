@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from tests.support.waiting import PATIENCE
 
@@ -23,15 +23,13 @@ def execute(notebook: Any, folder: Path, environment: dict[str, str] | None = No
     # Sockets with names, as ports may be taken by others between the choice and the start. The names are
     # short, as those of sockets must be.
     with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
-        kernel = AsyncKernelManager(
-            transport="ipc", ip=str(Path(sockets) / "it"), shutdown_wait_time=PATIENCE
-        )
+        kernel = {"transport": "ipc", "ip": str(Path(sockets) / "it"), "shutdown_wait_time": PATIENCE}
         client = NotebookClient(
             notebook,
-            km=kernel,
-            timeout=round(PATIENCE),
-            startup_timeout=round(PATIENCE),
-            iopub_timeout=round(PATIENCE),
+            config=Config({"KernelManager": kernel}),
+            timeout=PATIENCE,
+            startup_timeout=PATIENCE,
+            iopub_timeout=PATIENCE,
             resources={"metadata": {"path": str(folder)}},
         )
         client.execute(**({} if environment is None else {"env": environment}))
