@@ -644,6 +644,22 @@ def test_a_model_that_gave_nothing_has_no_answer(store: SQLiteSessionStore) -> N
     )
 
 
+def test_sums_are_written_as_far_as_they_are_known(store: SQLiteSessionStore) -> None:
+    """A total alone, other parts than the usual ones, a price that is none, parameters that are no JSON."""
+    said_of = {
+        f"{USER}.content": "hi",
+        "llm.token_count.total": 12.0,
+        "llm.cost.total": -1,
+        "llm.system": "x",
+    }
+    parts = {"llm.token_count.prompt_details.image_tiles": 4, "llm.cost.completion_details.output": 0.25}
+    long = {"llm.invocation_parameters": f'{{"a": "{"b" * 1_000_000}"}}'}
+    assert shown(store, "LLM", {**said_of, **parts, **long}) == (
+        "Provider x Tokens 12 in all 4 image tiles Cost $0.25 output "
+        f'Parameters {{"a": "{"b" * 73}… Input No role hi Output No answer'
+    )
+
+
 def test_an_answer_in_json_has_lines(store: SQLiteSessionStore) -> None:
     """What a model wrote for a program is laid out, not taken for markdown."""
     store.add(
@@ -670,9 +686,11 @@ def test_a_long_conversation_has_pages(store: SQLiteSessionStore) -> None:
     with visiting(store) as client:
         pages = list(turned(client, addresses(client)[0], "Earlier messages"))
         later = client.get(button(pages[-1], "Later messages")[0])
-    assert [re.findall(r"\d+-\d+ of 500", text_of(it)) for it in (*pages, later)] == [
-        [f"{it + 1}-{it + SIZE} of 500"] for it in (*range(450, -1, -SIZE), SIZE)
+        first = client.get(button(pages[0], "Beginning")[0])
+    assert [re.findall(r"\d+-\d+ of 500", text_of(it)) for it in (*pages, later, first)] == [
+        [f"{it + 1}-{it + SIZE} of 500"] for it in (*range(450, -1, -SIZE), SIZE, 0)
     ]
+    assert [len(button(it, "Beginning")) for it in pages] == [1] * 8 + [0, 0]
     seen = [re.findall(r'class="bubble user" dir="auto">(Message \d+\.)<', it.text) for it in pages]
     assert list(chain.from_iterable(reversed(seen))) == [f"Message {it}." for it in range(500)]
     assert max(len(it.content) for it in pages) < 120_000

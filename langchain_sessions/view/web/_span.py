@@ -306,9 +306,16 @@ class _Maker:
         def beginning_with(place: int) -> str:
             return span_address(self._turn, self._span, **{**self._starts, side: place})
 
-        earlier = beginning_with(max(0, start - SIZE)) if start else None
-        later = beginning_with(start + SIZE) if start + SIZE < count else None
-        return Section(title, noun, views, count, start, earlier, later)
+        return Section(
+            title,
+            noun,
+            views,
+            count,
+            start,
+            beginning=beginning_with(0) if start > SIZE else None,
+            earlier=beginning_with(max(0, start - SIZE)) if start else None,
+            later=beginning_with(start + SIZE) if start + SIZE < count else None,
+        )
 
 
 def _titled(kind: str) -> str:

@@ -114,6 +114,7 @@ class Section:
         items: What is shown of it.
         count: How many there are.
         start: The place of the first that is shown, from 0.
+        beginning: Where the first ones are shown, or None if that is where those before are, or here.
         earlier: Where those before are shown, or None.
         later: Where those behind are shown, or None.
     """
@@ -123,6 +124,7 @@ class Section:
     items: Sequence[MessageView] | Sequence[DocumentView] | Sequence[Piece]
     count: int
     start: int = 0
+    beginning: str | None = None
     earlier: str | None = None
     later: str | None = None
 
