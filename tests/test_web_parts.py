@@ -10,7 +10,7 @@ from langchain_sessions.store import SessionFilter, SQLiteSessionStore, StoreErr
 from langchain_sessions.view._plain import share
 from langchain_sessions.view.web import _charts, _query, _stats, _tree
 from langchain_sessions.view.web._markdown import html_of
-from langchain_sessions.view.web._texts import laid_out
+from langchain_sessions.view.web._texts import is_data, laid_out
 from tests.support.conversations import span
 from tests.support.sample_sessions import (
     DAY,
@@ -146,6 +146,24 @@ def test_brackets_in_brackets_are_not_laid_out() -> None:
 
     assert laid_out(deep) == deep
     assert laid_out('{"a": [1]}') == '{\n  "a": [\n    1\n  ]\n}'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (' {"a": 1}\n', True),
+        ("[1]", True),
+        (f"[{'1,' * 20_000}1]", True),
+        ("", False),
+        ("7", False),
+        ("[a](https://a.example) and [b]", False),
+        ("{not so}", False),
+        ("[" * 10_000 + "]" * 10_000, False),
+    ],
+)
+def test_json_is_told_from_words(text: str, expected: bool) -> None:
+    """What only begins and ends like it is somebody's text, unless it is too long to be looked at."""
+    assert is_data(text) is expected
 
 
 def test_a_table_wider_than_a_page_is_text() -> None:
