@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import select
+import signal
 import traceback
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ def in_a_fork(work: Callable[[], object]) -> int:
     if child == 0:
         code = 1
         # Another thread may have held a lock that nobody frees here.
-        faulthandler.dump_traceback_later(2 * PATIENCE, exit=True, file=2)
+        signal.alarm(2 * PATIENCE)
         try:
             work()
             code = 0
