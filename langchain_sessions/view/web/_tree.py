@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from langchain_sessions.store._conventions import agent_of, counts_of, kind_of, model_of
 from langchain_sessions.view._spans import in_tree
 from langchain_sessions.view.web._texts import previewed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from langchain_sessions.store import Span
     from langchain_sessions.view.web._texts import Shown
@@ -52,12 +53,12 @@ class Row:
     Attributes:
         span: The span.
         depth: How many ancestors it has in the tree.
-        kind: Its OpenInference kind in lower case, else "span".
+        kind: Its kind in OpenInference's words, in lower case, else "span".
         style: The kind if it is a known one, else "span".
         left: Where its bar begins.
         width: How wide the bar is.
-        tokens: Tokens that it sent and received, as a model call counts them; 0 for others.
-        model: The model that it called, or empty.
+        tokens: Tokens that it sent and received, as a model call, or an agent, counts them; 0 for others.
+        model: The model that it called, or the agent that it ran, or empty.
     """
 
     span: Span
@@ -110,10 +111,10 @@ def text_of(value: object) -> str:
 
 
 def _row(span: Span, depth: int, first: int, whole: int) -> Row:
-    kind = str(span.attributes.get("openinference.span.kind") or "span").lower()[:30]
+    known = kind_of(span.attributes)
+    kind = (known or "span").lower()[:30]
     left = _WIDTH * (span.start_ns - first) // whole
     width = max(_NARROWEST, _WIDTH * max(0, span.duration_ns) // whole)
-    counts = (span.attributes.get(f"llm.token_count.{it}") for it in ("prompt", "completion"))
     return Row(
         span=span,
         depth=depth,
@@ -121,10 +122,6 @@ def _row(span: Span, depth: int, first: int, whole: int) -> Row:
         style=kind if kind in _KINDS else "span",
         left=min(left, _WIDTH - _NARROWEST),
         width=min(width, _WIDTH - min(left, _WIDTH - _NARROWEST)),
-        tokens=_sum(counts) if kind == "llm" else 0,
-        model=str(span.attributes.get("llm.model_name") or "")[:80],
+        tokens=counts_of(span.attributes, known).tokens,
+        model=(model_of(span.attributes) or agent_of(span.attributes))[:80],
     )
-
-
-def _sum(counts: Iterable[object]) -> int:
-    return sum(it for it in counts if isinstance(it, int))
