@@ -8,7 +8,7 @@ brought to messages, or to the payload of a run, and read as these are.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from langchain_sessions import _turns
 from langchain_sessions._messages import compact, fields_of
@@ -88,12 +88,11 @@ def answered(attributes: Attributes) -> str | None:
     given = _find(attributes, _OUTPUTS, _COMPLETION, "assistant")
     if given is None or given.payload is None:
         return None
-    payload = given.payload
-    if isinstance(payload, list | tuple) and genai_kind(attributes) == LLM:
-        choices = map(_turns.output_text, ([it] for it in cast("Sequence[object]", payload)))
+    if genai_kind(attributes) == LLM:
+        choices = map(_turns.output_text, ([it] for it in _items_of(given.payload)))
         if text := next(filter(None, choices), None):
             return text
-    text = _turns.output_text(_last_if_texts(payload))
+    text = _turns.output_text(_last_if_texts(given.payload))
     return compact(given.raw) if text is None else text
 
 
@@ -144,7 +143,7 @@ def _find(attributes: Attributes, keys: Iterable[str], prefix: str, role: str) -
         if value is None or value == "":
             continue
         payload = _parsed(value, is_json=key in _ALWAYS_JSON)
-        if payload != []:
+        if payload not in ([], ()):
             return _Given(value, payload)
     flattened = [_of_flat(it, role) for it in items(attributes, prefix)]
     return _Given(flattened, flattened) if flattened else None
@@ -156,10 +155,9 @@ def _raw(given: _Given | None) -> str:
 
 def _parsed(value: Value, *, is_json: bool = False) -> object:
     """A value as a structure, or as the text it is; None for what should be JSON and is none."""
-    if isinstance(value, list | tuple):  # the messages of languages that have no nested attributes
-        return [_parsed(it) for it in cast("Sequence[Value]", value)]
-    if not isinstance(value, str):
-        return value
+    if not isinstance(value, str):  # a list may have a JSON for each message, in languages without nesting
+        some = _items_of(value)
+        return [_parsed(cast("Value", it)) for it in some] if some else value
     if not is_json and not value.lstrip().startswith(_OPENINGS):
         return value
     try:
@@ -168,15 +166,15 @@ def _parsed(value: Value, *, is_json: bool = False) -> object:
         return None if is_json else value
 
 
+def _items_of(payload: object) -> Sequence[object]:
+    """The items of a list; none of anything else."""
+    return cast("Sequence[object]", payload) if isinstance(payload, list | tuple) else ()
+
+
 def _last_if_texts(payload: object) -> object:
     """The last of a list of texts, which some have for messages; anything else as it is."""
-    if (
-        isinstance(payload, list)
-        and payload
-        and all(isinstance(it, str) for it in cast("list[Any]", payload))
-    ):
-        return cast("list[object]", payload)[-1]
-    return payload
+    some = _items_of(payload)
+    return some[-1] if some and all(isinstance(it, str) for it in some) else payload
 
 
 def _of_flat(message: Mapping[str, Value], role: str) -> dict[str, Value]:
@@ -209,8 +207,6 @@ def _blocks(content: Value) -> Value:
     """The blocks of a message's content that are written as JSON; a text that only looks so stays one."""
     if not isinstance(content, str) or not content.lstrip().startswith("["):
         return content
-    blocks = _parsed(content)
-    are_blocks = isinstance(blocks, list) and all(
-        not {"type", "text"}.isdisjoint(fields_of(it) or ()) for it in cast("list[Any]", blocks)
-    )
+    blocks = _items_of(_parsed(content))
+    are_blocks = all(not {"type", "text"}.isdisjoint(fields_of(it) or ()) for it in blocks)
     return cast("Value", blocks) if are_blocks and blocks else content

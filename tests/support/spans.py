@@ -6,7 +6,7 @@ import json
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_sessions.store import Session, Span, Turn
+from langchain_sessions.store import Session, Span, SpanEvent, Turn
 from langchain_sessions.store._facts import Facts, facts_of, project_of
 from langchain_sessions.store._members import Part, parts
 from langchain_sessions.store._turn import texts, tool_use
@@ -41,6 +41,7 @@ def span(
     cost: float | None = None,
     name: str = "step",
     attributes: Attributes | None = None,
+    events: Iterable[tuple[str, Attributes]] = (),
 ) -> Span:
     """Make a span.
 
@@ -61,6 +62,7 @@ def span(
         cost: What it cost.
         name: Its name.
         attributes: What else it has.
+        events: Their names and attributes.
     """
     values: dict[str, Value] = {
         "session.id": session,
@@ -84,6 +86,7 @@ def span(
         attributes={**{key: it for key, it in values.items() if it is not None}, **(attributes or {})},
         status="UNSET" if error is None else "ERROR",
         status_message=error or "",
+        events=tuple(SpanEvent(event, NOON + start, dict(some)) for event, some in events),
         resource={} if project is None else {"openinference.project.name": project},
         scope="tests",
     )
