@@ -14,7 +14,9 @@ from opentelemetry.instrumentation._semconv import (
     _OpenTelemetrySemanticConventionStability as _Stability,
 )
 from opentelemetry.instrumentation._semconv import _OpenTelemetryStabilitySignalType, _StabilityMode
-from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
+from opentelemetry.instrumentation.openai_v2 import (  # pyright: ignore[reportMissingTypeStubs] -- it has none
+    OpenAIInstrumentor,
+)
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 

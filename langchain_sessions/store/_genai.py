@@ -54,8 +54,12 @@ _EVENT_ROLES: Final = {
 }
 """Events that are a message each, and whose it is."""
 
-_TEXT_EVENTS: Final = {"gen_ai.content.prompt": _PROMPT, "gen_ai.content.completion": _COMPLETION}
-"""Events that are all messages at once, and the attribute that they correspond to."""
+_WHOLE_EVENTS: Final[Mapping[str, str | None]] = {
+    "gen_ai.client.inference.operation.details": None,
+    "gen_ai.content.prompt": _PROMPT,
+    "gen_ai.content.completion": _COMPLETION,
+}
+"""Events that are all messages at once, and the attribute that their content corresponds to."""
 
 _CHOICE: Final = "gen_ai.choice"
 
@@ -126,10 +130,10 @@ def with_messages(attributes: Attributes, events: Iterable[tuple[str, Attributes
             sent.append(_message(values, role))
         elif name == _CHOICE:
             received.append(_message(values, "assistant"))
-        elif name.startswith(PREFIX):  # under the names of attributes
+        elif name in _WHOLE_EVENTS:
             added.update((key, value) for key, value in values.items() if key.startswith(PREFIX))
-            if name in _TEXT_EVENTS and _CONTENT in values:
-                added.setdefault(_TEXT_EVENTS[name], values[_CONTENT])
+            if (key := _WHOLE_EVENTS[name]) is not None and _CONTENT in values:
+                added.setdefault(key, values[_CONTENT])
     if sent:
         added.setdefault(_INPUT_MESSAGES, sent)
     if received:
