@@ -32,7 +32,7 @@ _MEDIA: Final = {
     **dict.fromkeys(("image", "image_url", "input_image", "image_generation_call"), "[image]"),
     **dict.fromkeys(("audio", "input_audio", "output_audio", "audio_url"), "[audio]"),
     **dict.fromkeys(("video", "video_url", "input_video"), "[video]"),
-    **dict.fromkeys(("file", "input_file", "document", "text-plain", "media"), "[file]"),
+    **dict.fromkeys(("file", "input_file", "document", "text-plain", "media", "blob", "uri"), "[file]"),
 }
 """Types of content blocks that are no text, and what stands for them in one."""
 
@@ -51,7 +51,8 @@ class Message(NamedTuple):
     @property
     def text(self) -> str:
         """What it says. A model's text may be cut into blocks anywhere; a user's blocks are things apart."""
-        return text_of(_content_of(self.body), "" if self.role == AI else "\n")
+        text = text_of(_content_of(self.body), "" if self.role == AI else "\n")
+        return text or (_responses(self.body) if self.role == TOOL else "")
 
     @property
     def calls(self) -> list[str]:
@@ -131,7 +132,7 @@ def _of_class(kind: str, body: Fields) -> Message | None:
 
 def _content_of(body: Fields) -> Any:
     content = body.get("content")
-    return body.get("parts") if content is None else content  # Google's
+    return body.get("parts") if content is None else content  # Google's, and OpenTelemetry's
 
 
 def text_of(content: Any, separator: str) -> str:
@@ -177,6 +178,8 @@ def _read_block(block: Any) -> tuple[str, bool]:
         return _medium_of(_mime_type_of(fields), medium), True
     if kind not in _TEXTS and any(part in kind for part in _UNSPOKEN):
         return "", False
+    if kind == "text" and "text" not in fields:  # OpenTelemetry's
+        return _text_field(fields.get("content")), False
     return _text_field(fields.get("refusal" if kind == "refusal" else "text")), False
 
 
@@ -195,10 +198,8 @@ def _text_field(text: Any) -> str:
 
 
 def _mime_type_of(fields: Fields) -> Any:
-    for name in ("mime_type", "mimeType", "media_type"):
-        if name in fields:
-            return fields[name]
-    return None
+    names = ("mime_type", "mimeType", "media_type", "modality")  # the last one is OpenTelemetry's
+    return next((fields[name] for name in names if fields.get(name) is not None), None)
 
 
 def _medium_of(mime_type: Any, otherwise: str) -> str:
@@ -251,6 +252,14 @@ def _arguments(function: Fields) -> str:
 
 def _as_literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, skipkeys=True, default=_as_json)
+
+
+def _responses(body: Fields) -> str:
+    """Return what tools returned, where it is a block of its own, as OpenTelemetry has it."""
+    content = _content_of(body)
+    blocks = [fields_of(it) or {} for it in (() if isinstance(content, str) else _blocks_of(content))]
+    found = [it.get("response", it.get("result")) for it in blocks if it.get("type") == "tool_call_response"]
+    return "\n".join(compact(it) for it in found if it is not None)
 
 
 def _said_otherwise(body: Fields) -> str:

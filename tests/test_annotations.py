@@ -116,6 +116,8 @@ def test_a_file_of_the_first_version_gets_the_table(store: SQLiteSessionStore, p
     """Without losing anything."""
     with sqlite3.connect(path) as db:
         db.executescript("DROP TRIGGER forget_annotations; DROP TABLE annotations; PRAGMA user_version = 1;")
+        for column in ("conversation_id", "is_genai"):
+            db.execute(f"ALTER TABLE spans DROP COLUMN {column}")
     db.close()
     upgraded = SQLiteSessionStore(path)
     upgraded.annotate("other", HELPFUL)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_sessions.store import SessionFilter, SQLiteSessionStore
-from tests.support.spans import MINUTE, SECOND, expected, span
+from tests.support.spans import MINUTE, SECOND, expected, messages, span
 from tests.support.stores import all_sessions, all_spans, all_summaries, audit, found
 
 if TYPE_CHECKING:
@@ -24,6 +24,22 @@ WORDS = ("boat", "Öl", "C++", "旅行", "what's", "🙂")
 """What is said in the conversations, a word each."""
 
 SESSIONS = (None, None, "a", "b", "ä 1")
+
+
+GENAI = (
+    None,
+    None,
+    {"gen_ai.conversation.id": "c"},
+    {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.conversation.id": "a",
+        "gen_ai.usage.input_tokens": 5,
+        "gen_ai.input.messages": messages(("user", "Öl")),
+    },
+    {"gen_ai.operation.name": "invoke_agent", "gen_ai.usage.output_tokens": "9", "gen_ai.completion": "旅行"},
+    {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "add", "error.type": "timeout"},
+)
+"""What a span may have of the convention for generative AI; of no kind if it has OpenInference's."""
 
 
 @st.composite
@@ -38,7 +54,7 @@ def a_trace(draw: st.DrawFn, number: int) -> list[Span]:
             parent,
             trace=number,
             session=draw(one(SESSIONS)),
-            kind=draw(one(("CHAIN", "LLM", "TOOL", ""))),
+            kind=draw(one(("CHAIN", "LLM", "TOOL", "", ""))),
             said=draw(one((None, *WORDS))),
             answered=draw(one((None, *WORDS))),
             start=draw(one((0, 1, 2, 2 * MINUTE))) + number * SECOND,
@@ -48,6 +64,7 @@ def a_trace(draw: st.DrawFn, number: int) -> list[Span]:
             error=draw(one((None, None, "ValueError('no')"))),
             tokens=draw(one((None, (1, 2), (70, 0)))),
             cost=draw(one((None, 0.25, 2.0))),
+            attributes=draw(one(GENAI)),
         )
         for at, parent in enumerate(shape)
     ]
@@ -141,7 +158,7 @@ def check_stats(store: SQLiteSessionStore, wanted: dict[tuple[str, str], Session
     turns = [turn for session in wanted.values() for turn in session.turns]
     costs = [turn.cost for turn in turns if turn.cost is not None]
     assert stats.sessions == len(wanted)
-    assert stats.users == len({it.user for it in wanted.values()} - {None})
+    assert stats.users == len({turn.user for turn in turns} - {None})
     assert stats.turns == len(turns)
     assert stats.spans == sum(turn.span_count for turn in turns)
     assert stats.errors == sum(turn.error is not None for turn in turns)

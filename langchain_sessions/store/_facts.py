@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from openinference.semconv.resource import ResourceAttributes
 from openinference.semconv.trace import SpanAttributes
 
+from langchain_sessions._ids import InvalidSessionIdError, normalize_session_id
 from langchain_sessions._names import ENCLOSING
+from langchain_sessions.store._conventions import (
+    CONVERSATION_ID,
+    ERROR_TYPE,
+    counts_of,
+    genai_kind,
+    openinference_kind,
+)
 
 if TYPE_CHECKING:
     from langchain_sessions.store._span import Attributes, Span, Value
@@ -25,7 +33,8 @@ _LEFT: Final = "GeneratorExit("
 _CANCELLED: Final = "CancelledError("
 """The error of a coroutine that was cancelled. What follows are the names of tasks, in several lines."""
 
-_NUMBERS: Final = (int, float)
+_UNKNOWN_ERROR: Final = "_OTHER"
+"""What OpenTelemetry calls the type of an error that it cannot tell."""
 
 
 class Facts(NamedTuple):
@@ -38,14 +47,18 @@ class Facts(NamedTuple):
         session_id: The session that it names itself, or None.
         user: The user that it names, or None.
         project: The project of its process.
-        kind: OpenInference's span kind, such as "LLM"; empty for spans of other libraries.
+        kind: OpenInference's span kind, such as "LLM", or what corresponds to it; empty for spans of other
+            libraries.
         start_ns: When it began.
         end_ns: When it ended.
         error: One line about its error, or None.
         awaits_parent: Whether its parent, a span of the same process, is still to come if it is not there.
-        prompt_tokens: Tokens sent, if it is a model call.
+        prompt_tokens: Tokens sent, if it is a model call, or an agent that says so.
         completion_tokens: Tokens received, likewise.
         cost: What it cost, likewise, or None.
+        conversation_id: The conversation of a model or an agent (`gen_ai.conversation.id`), if it names no
+            session; None otherwise.
+        is_genai: Whether its kind comes from the convention for generative AI, and not from OpenInference.
     """
 
     key: int
@@ -62,6 +75,8 @@ class Facts(NamedTuple):
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
+    conversation_id: str | None
+    is_genai: bool
 
 
 def facts_of(span: Span, key: int, project: str) -> Facts:
@@ -73,32 +88,29 @@ def facts_of(span: Span, key: int, project: str) -> Facts:
         project: `project_of` its resource.
     """
     attributes = span.attributes
-    error = headline(span.status_message) if span.status == "ERROR" else None
-    if error is not None and error.startswith(_LEFT):
-        error = None
-    kind = attributes.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
-    kind = kind if isinstance(kind, str) else ""
-    prompt_tokens = completion_tokens = 0
-    cost = None
-    if kind == "LLM":
-        prompt_tokens = _count(attributes.get(SpanAttributes.LLM_TOKEN_COUNT_PROMPT))
-        completion_tokens = _count(attributes.get(SpanAttributes.LLM_TOKEN_COUNT_COMPLETION))
-        cost = _cost(attributes.get(SpanAttributes.LLM_COST_TOTAL))
+    openinference = openinference_kind(attributes)
+    kind = openinference or genai_kind(attributes)
+    counts = counts_of(attributes, kind)
+    session_id = conversation_id = None
+    if not attributes.get(ENCLOSING):
+        session_id = _name(attributes.get(SpanAttributes.SESSION_ID))
+        if session_id is None and CONVERSATION_ID in attributes:
+            conversation_id = _conversation(attributes[CONVERSATION_ID])
     return Facts(
         key,
         span.span_id,
         span.parent_id,
-        None if attributes.get(ENCLOSING) else _name(attributes.get(SpanAttributes.SESSION_ID)),
+        session_id,
         _name(attributes.get(SpanAttributes.USER_ID)),
         project,
         kind,
         span.start_ns,
         span.end_ns,
-        error,
+        _error(span),
         span.parent_id is not None and span.parent_is_remote is False,
-        prompt_tokens,
-        completion_tokens,
-        cost,
+        *counts,
+        conversation_id,
+        kind != openinference,
     )
 
 
@@ -119,6 +131,17 @@ def headline(description: str) -> str:
     return "CancelledError()" if lines[0].startswith(_CANCELLED) else lines[0].rstrip()
 
 
+def _error(span: Span) -> str | None:
+    """One line about the error of a span; None if there is none, or if its reader has left a stream."""
+    if span.status != "ERROR":
+        return None
+    kind = span.attributes.get(ERROR_TYPE)
+    if not span.status_message.strip() and isinstance(kind, str) and kind.strip() and kind != _UNKNOWN_ERROR:
+        return headline(kind)
+    error = headline(span.status_message)
+    return None if error.startswith(_LEFT) else error
+
+
 def _name(value: Value) -> str | None:
     """An id as text, or None for what is none: ids that others wrote as numbers are their digits."""
     if isinstance(value, str):
@@ -128,12 +151,11 @@ def _name(value: Value) -> str | None:
     return None
 
 
-def _count(value: Value) -> int:
-    # More is nobody's count, and the sum of many would not fit into the 64 bits that a database has for it.
-    return value if type(value) is int and 0 <= value < 2**32 else 0
-
-
-def _cost(value: Value) -> float | None:
-    if not isinstance(value, _NUMBERS) or isinstance(value, bool):
+def _conversation(value: Value) -> str | None:
+    """The id of a conversation; None for what is none, and for the text of a missing value."""
+    name = _name(value)
+    try:
+        normalize_session_id(name)
+    except InvalidSessionIdError:
         return None
-    return float(value) if 0 <= value < float("inf") else None
+    return name

@@ -2,6 +2,8 @@
 
 The rule, in full:
 
+* If no span of the trace names a session, its conversations (`gen_ai.conversation.id`) are its sessions. If
+  one does, they are not: a client may keep a conversation of its own, with another id, in each of its calls.
 * A span that names a session belongs to it, and to no other.
 * A span that names none belongs to the session of its nearest ancestor that does.
 * A span of another library above one that names a session (a web server's above the run) belongs to the
@@ -15,15 +17,14 @@ another one belongs to that turn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from langchain_sessions.store._conventions import AGENT, LLM, TOOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from langchain_sessions.store._facts import Facts
-
-LLM: Final = "LLM"
-TOOL: Final = "TOOL"
 
 _ById = dict[str, "Facts"]
 
@@ -36,9 +37,10 @@ class Part(NamedTuple):
         members: Its spans, by start.
         heads: The outermost of those that name the session, by start. Several when their parents are not
             at hand, or name none.
-        speakers: The outermost spans of OpenInference, by start: what they took and gave is the turn.
+        speakers: The outermost spans that have a kind, by start: what they took and gave is the turn.
         models: The model calls, by start, without those inside another one.
-        counted: The model calls whose tokens count.
+        tools: The calls of tools, by start, each once.
+        counted: The model calls whose tokens count, and agents inside which no model call has any.
         is_complete: Whether no head waits for a span around it.
     """
 
@@ -47,6 +49,7 @@ class Part(NamedTuple):
     heads: Sequence[Facts]
     speakers: Sequence[Facts]
     models: Sequence[Facts]
+    tools: Sequence[Facts]
     counted: Sequence[Facts]
     is_complete: bool
 
@@ -59,11 +62,6 @@ class Part(NamedTuple):
     def user(self) -> str | None:
         """The user that the first of the heads names, else the first of the members."""
         return next((it.user for it in (*self.heads, *self.members) if it.user is not None), None)
-
-    @property
-    def tools(self) -> list[Facts]:
-        """The calls of tools, by start."""
-        return [it for it in self.members if it.kind == TOOL]
 
     @property
     def started_ns(self) -> int:
@@ -109,6 +107,9 @@ def parts(trace: Iterable[Facts], *, is_divided: bool = False) -> list[Part]:
     """
     spans = sorted(trace, key=_by_start)
     sessions = {span.session_id for span in spans} - {None}
+    if not sessions:
+        spans = [it._replace(session_id=it.conversation_id) for it in spans]
+        sessions = {span.session_id for span in spans} - {None}
     if not sessions:
         return []
     by_id = {span.span_id: span for span in spans}
@@ -169,9 +170,60 @@ def _part(session_id: str, members: Sequence[Facts], by_id: _ById, trace: _ById)
     heads = _outermost(members, by_id, lambda span: span.session_id is not None)
     speakers = _outermost(members, by_id, lambda span: span.kind != "")
     models = _outermost(members, by_id, lambda span: span.kind == LLM)
-    counted = _outermost(members, by_id, _counts)
     is_complete = not any(it.awaits_parent and it.parent_id not in trace for it in heads)
-    return Part(session_id, members, heads, speakers, models, counted, is_complete)
+    return Part(
+        session_id,
+        members,
+        heads,
+        speakers,
+        models,
+        _tools(members, by_id),
+        _counted(members, by_id),
+        is_complete,
+    )
+
+
+def _tools(members: Iterable[Facts], by_id: _ById) -> list[Facts]:
+    """The calls of tools; one that a library for generative AI tells of inside another is that one."""
+    tools = (it for it in members if it.kind == TOOL)
+    return [it for it in tools if not (it.is_genai and _run_around(it, by_id) == TOOL)]
+
+
+def _run_around(span: Facts, by_id: _ById) -> str:
+    """The kind of the nearest ancestor that has one."""
+    walked: set[str] = set()
+    at = by_id.get(span.parent_id or "")
+    while at is not None and at.kind == "" and at.span_id not in walked:
+        walked.add(at.span_id)
+        at = by_id.get(at.parent_id or "")
+    return "" if at is None else at.kind
+
+
+def _counted(members: Sequence[Facts], by_id: _ById) -> list[Facts]:
+    """The spans whose tokens count: each call is counted once, whoever tells of it.
+
+    An agent of the convention for generative AI may have the sum of its model calls. These count where they
+    are known, and the agent does only if nothing inside does.
+    """
+    models = _outermost(members, by_id, lambda span: span.kind == LLM and _counts(span))
+    agents = [it for it in members if it.kind == AGENT and _counts(it)]
+    if not agents:
+        return models
+    above = _ancestors(models, by_id)
+    ids = {it.span_id for it in models}
+    inside: dict[str, bool] = {}
+    agents = [it for it in agents if it.span_id not in above and not _is_inside(it, ids, by_id, inside)]
+    return [*models, *_outermost(agents, by_id, _counts)]
+
+
+def _ancestors(spans: Iterable[Facts], by_id: _ById) -> set[str]:
+    found: set[str] = set()
+    for span in spans:
+        at = by_id.get(span.parent_id or "")
+        while at is not None and at.span_id not in found:
+            found.add(at.span_id)
+            at = by_id.get(at.parent_id or "")
+    return found
 
 
 def _counts(span: Facts) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langchain_sessions.store._facts import facts_of, project_of
+from langchain_sessions.store._genai import with_messages
 from langchain_sessions.store._members import parts
 from langchain_sessions.store._model import Session, Turn
 from langchain_sessions.store._otel import span_of
@@ -24,7 +25,8 @@ def sessions_from_spans(spans: Iterable[ReadableSpan]) -> list[Session]:
     """Arrange spans as conversations, by the rule that stores follow, too (see `SessionStore`).
 
     Args:
-        spans: Finished spans with OpenInference attributes, in any order.
+        spans: Finished spans with attributes of OpenInference, or of OpenTelemetry's convention for
+            generative AI, in any order.
 
     Returns:
         The sessions, by the start of their first turn. Spans outside of any session are left out.
@@ -54,7 +56,8 @@ def turn_of(part: Part, trace: Sequence[Span]) -> Turn:
     """
 
     def attributes_of(facts: Facts) -> Attributes:
-        return trace[facts.key].attributes
+        span = trace[facts.key]
+        return with_messages(span.attributes, ((it.name, it.attributes) for it in span.events))
 
     found = texts(part, attributes_of)
     return Turn(
@@ -64,7 +67,7 @@ def turn_of(part: Part, trace: Sequence[Span]) -> Turn:
         user=part.user,
         input=found.input,
         output=found.output,
-        tools=tuple(tool_use(trace[it.key].name, attributes_of(it), it.error) for it in part.tools),
+        tools=tuple(tool_use(trace[it.key].name, trace[it.key].attributes, it.error) for it in part.tools),
         prompt_tokens=part.prompt_tokens,
         completion_tokens=part.completion_tokens,
         cost=part.cost,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from openinference.semconv.trace import (
@@ -15,6 +14,8 @@ from openinference.semconv.trace import (
 
 from langchain_sessions import _turns
 from langchain_sessions._messages import call_as_code
+from langchain_sessions.store import _genai
+from langchain_sessions.store._flat import items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,9 +31,6 @@ _MEDIA: Final = frozenset({"image", "audio", "video", "document"})
 _PLAIN: Final = "text/plain"
 
 _JSON: Final = "application/json"
-
-_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,7}")
-"""Python refuses to read very long numbers, and no list is so long."""
 
 
 class Payload(NamedTuple):
@@ -54,47 +52,66 @@ def attribute(attributes: Attributes, key: str) -> str:
 
 
 def said(attributes: Attributes) -> str | None:
-    """What the user said, by a span's input.
+    """What the user said, by a span's input, whichever convention it follows.
 
     Returns:
         The text; that of a model call's messages if the input is of no known form, and the input as it is if
         there are none; None if there is no input, or it was cut off.
     """
+    if SpanAttributes.INPUT_VALUE not in attributes:
+        return _genai.said(attributes)
     keys = SpanAttributes.INPUT_VALUE, SpanAttributes.INPUT_MIME_TYPE
     return _readable(attributes, *keys, _turns.input_text, last_user_text)
 
 
 def answered(attributes: Attributes) -> str | None:
     """What was answered, by a span's output; returns as `said` does."""
+    if SpanAttributes.OUTPUT_VALUE not in attributes:
+        return _genai.answered(attributes)
     keys = SpanAttributes.OUTPUT_VALUE, SpanAttributes.OUTPUT_MIME_TYPE
     return _readable(attributes, *keys, _turns.output_text, output_text)
 
 
 def last_user_text(attributes: Attributes) -> str:
     """The last of a model call's input messages that came from the user; empty when there is none."""
-    messages = _items(attributes, SpanAttributes.LLM_INPUT_MESSAGES)
+    messages = items(attributes, SpanAttributes.LLM_INPUT_MESSAGES)
     spoken = [message for message in messages if message.get(MessageAttributes.MESSAGE_ROLE) == _USER]
-    return _message_text(spoken[-1]) if spoken else ""
+    return _message_text(spoken[-1]) if spoken else _genai.said(attributes) or ""
 
 
 def output_text(attributes: Attributes) -> str:
     """The first of a model call's output messages, or the calls in it; empty when there is none."""
-    messages = _items(attributes, SpanAttributes.LLM_OUTPUT_MESSAGES)
-    return (_message_text(messages[0]) or _calls_text(messages[0])) if messages else ""
+    messages = items(attributes, SpanAttributes.LLM_OUTPUT_MESSAGES)
+    if not messages:
+        return _genai.answered(attributes) or ""
+    return _message_text(messages[0]) or _calls_text(messages[0])
 
 
-def payload(attributes: Attributes, key: str) -> Payload:
-    """A span's input or output value, without the JSON around it when it is a message.
+def raw_input(attributes: Attributes) -> str:
+    """A span's input as it is written; empty if it has none."""
+    return attribute(attributes, SpanAttributes.INPUT_VALUE) or _genai.raw_said(attributes)
 
-    Args:
-        attributes: The span's.
-        key: `input.value` or `output.value`.
+
+def raw_output(attributes: Attributes) -> str:
+    """A span's output as it is written; empty if it has none."""
+    return attribute(attributes, SpanAttributes.OUTPUT_VALUE) or _genai.raw_answered(attributes)
+
+
+def tool_input(attributes: Attributes) -> str:
+    """What a tool was called with, as text; empty if the span does not say so."""
+    value = attribute(attributes, SpanAttributes.INPUT_VALUE)
+    return value or _genai.first_text(attributes, _genai.TOOL_INPUTS)
+
+
+def tool_output(attributes: Attributes) -> Payload:
+    """What a tool returned, without the JSON around it when it is a message.
 
     Returns:
         The message's content if the value is a JSON object that has one, be it at the top or under
         "data" (where LangChain's serialized messages have it); else the value as it is.
     """
-    value = attribute(attributes, key)
+    value = attribute(attributes, SpanAttributes.OUTPUT_VALUE)
+    value = value or _genai.first_text(attributes, _genai.TOOL_OUTPUTS)
     message = _json_object(value)
     inner = message.get("data")
     if isinstance(inner, dict):
@@ -105,28 +122,6 @@ def payload(attributes: Attributes, key: str) -> Payload:
     # JSON may escape half a surrogate pair, which nothing can print.
     content = content.encode("utf-8", "backslashreplace").decode()
     return Payload(content, failed=message.get("status") == "error")
-
-
-def numbered(attributes: Attributes, prefix: str) -> dict[int, dict[str, Value]]:
-    """Return the items of a flattened list (`prefix.0.role`, `prefix.1.role`, ...), in their order.
-
-    Args:
-        attributes: A span's, or the fields of such an item.
-        prefix: The name of the list.
-
-    Returns:
-        The fields of each item by its number. Numbers may be missing; what has none that Python would write,
-        "01" for one, is no item.
-    """
-    items: dict[int, dict[str, Value]] = {}
-    start = f"{prefix}."
-    for key, value in attributes.items():
-        if not key.startswith(start):
-            continue
-        index, _, field = key[len(start) :].partition(".")
-        if _INDEX.fullmatch(index):
-            items.setdefault(int(index), {})[field] = value
-    return {index: items[index] for index in sorted(items)}
 
 
 def escaped(text: str) -> str:
@@ -161,7 +156,7 @@ def _message_text(message: Mapping[str, Value]) -> str:
     content = message.get(MessageAttributes.MESSAGE_CONTENT)
     if isinstance(content, str):
         return content
-    blocks = _items(message, MessageAttributes.MESSAGE_CONTENTS)
+    blocks = items(message, MessageAttributes.MESSAGE_CONTENTS)
     return "".join(map(_block_text, blocks)).strip()
 
 
@@ -182,14 +177,9 @@ def _calls_text(message: Mapping[str, Value]) -> str:
                 "arguments": call.get(ToolCallAttributes.TOOL_CALL_FUNCTION_ARGUMENTS_JSON),
             }
         )
-        for call in _items(message, MessageAttributes.MESSAGE_TOOL_CALLS)
+        for call in items(message, MessageAttributes.MESSAGE_TOOL_CALLS)
     )
     return "\n".join(filter(None, calls))
-
-
-def _items(attributes: Attributes, prefix: str) -> list[dict[str, Value]]:
-    """Put a flattened list (`prefix.0.role`, `prefix.1.role`, ...) together again, by index."""
-    return list(numbered(attributes, prefix).values())
 
 
 def _json_object(value: str) -> dict[str, object]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from openinference.semconv.trace import SpanAttributes
-
+from langchain_sessions.store._conventions import tool_of
 from langchain_sessions.store._facts import headline
 from langchain_sessions.store._model import ToolUse
 from langchain_sessions.store._texts import (
     answered,
-    attribute,
     last_user_text,
     output_text,
-    payload,
+    raw_input,
+    raw_output,
     said,
+    tool_input,
+    tool_output,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from langchain_sessions.store._span import Attributes
 
     AttributesOf: TypeAlias = Callable[[Facts], Attributes]
-    """Fetches the attributes of a span; they may be large, so only those that are needed are asked for."""
+    """Fetches the attributes of a span, with what its events say of messages.
+
+    They may be large, so only those that are needed are asked for.
+    """
 
 
 class Texts(NamedTuple):
@@ -58,9 +62,7 @@ def _input(part: Part, attributes_of: AttributesOf) -> str:
             return text
     if part.models and (text := last_user_text(attributes_of(part.models[0]))):
         return text
-    raw = (
-        attribute(attributes_of(span), SpanAttributes.INPUT_VALUE) for span in (*part.heads, *part.speakers)
-    )
+    raw = (raw_input(attributes_of(span)) for span in (*part.heads, *part.speakers))
     return next(filter(None, raw), "")
 
 
@@ -70,10 +72,7 @@ def _output(part: Part, attributes_of: AttributesOf) -> str:
             return text
     if part.models and (text := output_text(attributes_of(_by_end(part.models)[0]))):
         return text
-    raw = (
-        attribute(attributes_of(span), SpanAttributes.OUTPUT_VALUE)
-        for span in (*_by_end(part.heads), *_by_end(part.speakers))
-    )
+    raw = (raw_output(attributes_of(span)) for span in (*_by_end(part.heads), *_by_end(part.speakers)))
     return next(filter(None, raw), "")
 
 
@@ -85,10 +84,10 @@ def tool_use(name: str, attributes: Attributes, error: str | None) -> ToolUse:
         attributes: Its attributes.
         error: One line about its error, or None.
     """
-    result = payload(attributes, SpanAttributes.OUTPUT_VALUE)
+    result = tool_output(attributes)
     return ToolUse(
-        name=attribute(attributes, SpanAttributes.TOOL_NAME) or name,
-        input=attribute(attributes, SpanAttributes.INPUT_VALUE),
+        name=tool_of(attributes) or name,
+        input=tool_input(attributes),
         output=result.text,
         error=error or (headline(result.text) if result.failed else None),
     )

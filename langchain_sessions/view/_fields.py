@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from langchain_sessions.store._texts import numbered
+from langchain_sessions.store._flat import numbered
 
 if TYPE_CHECKING:
     from langchain_sessions.store._span import Attributes

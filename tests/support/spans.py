@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from langchain_sessions.store import Session, Span, Turn
+from langchain_sessions.store import Session, Span, SpanEvent, Turn
 from langchain_sessions.store._facts import Facts, facts_of, project_of
 from langchain_sessions.store._members import Part, parts
 from langchain_sessions.store._turn import texts, tool_use
@@ -40,6 +41,7 @@ def span(
     cost: float | None = None,
     name: str = "step",
     attributes: Attributes | None = None,
+    events: Iterable[tuple[str, Attributes]] = (),
 ) -> Span:
     """Make a span.
 
@@ -60,6 +62,7 @@ def span(
         cost: What it cost.
         name: Its name.
         attributes: What else it has.
+        events: Their names and attributes.
     """
     values: dict[str, Value] = {
         "session.id": session,
@@ -83,6 +86,7 @@ def span(
         attributes={**{key: it for key, it in values.items() if it is not None}, **(attributes or {})},
         status="UNSET" if error is None else "ERROR",
         status_message=error or "",
+        events=tuple(SpanEvent(event, NOON + start, dict(some)) for event, some in events),
         resource={} if project is None else {"openinference.project.name": project},
         scope="tests",
     )
@@ -91,6 +95,42 @@ def span(
 def trace_id(number: int) -> str:
     """Return the id of the trace of that number."""
     return f"{number:032x}"
+
+
+def genai(
+    number: int,
+    parent: int | None = None,
+    operation: str = "chat",
+    *,
+    conversation: Value = None,
+    tokens: tuple[int, int] | None = None,
+    attributes: Attributes | None = None,
+    **others: Any,
+) -> Span:
+    """Make a span of the convention for generative AI.
+
+    Args:
+        number: Its id.
+        parent: The number of its parent.
+        operation: What it does.
+        conversation: The conversation that it names.
+        tokens: Sent and received.
+        attributes: What else it has.
+        **others: As `span` takes them.
+    """
+    values: dict[str, Value] = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.conversation.id": conversation,
+        "gen_ai.usage.input_tokens": tokens and tokens[0],
+        "gen_ai.usage.output_tokens": tokens and tokens[1],
+    }
+    given = {key: it for key, it in values.items() if it is not None} | dict(attributes or {})
+    return span(number, parent, kind="", attributes=given, **others)
+
+
+def messages(*said: tuple[str, str]) -> str:
+    """Write messages, each a role and a text, as the convention for generative AI has them."""
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": it}]} for role, it in said])
 
 
 def turn(
@@ -159,6 +199,8 @@ def expected(spans: Iterable[Span]) -> dict[tuple[str, str], Session]:
 
 def _turns_of(trace: Sequence[Span]) -> list[Turn]:
     facts = [facts_of(it, key, project_of(it.resource)) for key, it in enumerate(trace)]
+    if not any(it.session_id for it in facts):
+        facts = [it._replace(session_id=it.conversation_id) for it in facts]
     facts.sort(key=lambda it: (it.start_ns, -it.end_ns, it.span_id))
     names = {it.session_id for it in facts} - {None}
     found: list[Turn] = []
@@ -205,11 +247,33 @@ def _outermost(members: Sequence[Facts], matches: Callable[[Facts], bool]) -> li
     return matching if len(matching) < 2 else outer or matching
 
 
+def _counts(it: Facts) -> bool:
+    return it.prompt_tokens > 0 or it.completion_tokens > 0 or it.cost is not None
+
+
+def _counted(members: Sequence[Facts]) -> list[Facts]:
+    models = _outermost(members, lambda it: it.kind == "LLM" and _counts(it))
+    agents = [
+        it
+        for it in members
+        if it.kind == "AGENT"
+        and _counts(it)
+        and not any(it in _ancestors(model, members) for model in models)
+        and not any(model in _ancestors(it, members) for model in models)
+    ]
+    return models + (_outermost(members, lambda it: it in agents) if agents else [])
+
+
+def _is_told_again(it: Facts, members: Sequence[Facts]) -> bool:
+    """Whether a tool's span of generative AI's convention is right inside another one's."""
+    kinds = [one.kind for one in _ancestors(it, members) if one.kind]
+    return it.is_genai and kinds[:1] == ["TOOL"]
+
+
 def _turn(session_id: str, members: Sequence[Facts], trace: Sequence[Span]) -> Turn:
     heads = _outermost(members, lambda it: it.session_id is not None)
-    counted = _outermost(
-        members, lambda it: it.prompt_tokens > 0 or it.completion_tokens > 0 or it.cost is not None
-    )
+    counted = _counted(members)
+    tools = [it for it in members if it.kind == "TOOL" and not _is_told_again(it, members)]
     ids = {it.span_id for it in trace}
     is_complete = not any(it.awaits_parent and it.parent_id not in ids for it in heads)
     part = Part(
@@ -218,6 +282,7 @@ def _turn(session_id: str, members: Sequence[Facts], trace: Sequence[Span]) -> T
         heads,
         _outermost(members, lambda it: it.kind != ""),
         _outermost(members, lambda it: it.kind == "LLM"),
+        tools,
         counted,
         is_complete,
     )
@@ -230,11 +295,7 @@ def _turn(session_id: str, members: Sequence[Facts], trace: Sequence[Span]) -> T
         user=next((it.user for it in (*heads, *members) if it.user is not None), None),
         input=found.input,
         output=found.output,
-        tools=tuple(
-            tool_use(trace[it.key].name, trace[it.key].attributes, it.error)
-            for it in members
-            if it.kind == "TOOL"
-        ),
+        tools=tuple(tool_use(trace[it.key].name, trace[it.key].attributes, it.error) for it in tools),
         prompt_tokens=sum(it.prompt_tokens for it in counted),
         completion_tokens=sum(it.completion_tokens for it in counted),
         cost=sum(costs) if costs else None,

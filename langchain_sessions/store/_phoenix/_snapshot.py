@@ -12,8 +12,9 @@ from langchain_sessions.store._model import Session
 from langchain_sessions.store._reading import turn_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from langchain_sessions.store._facts import Facts
     from langchain_sessions.store._model import Turn
     from langchain_sessions.store._phoenix._server import Listed, Server
     from langchain_sessions.store._span import Span
@@ -106,7 +107,7 @@ class Snapshot:
         """Read the spans of a trace that belong to a session, by start."""
         trace = _ordered(self._server.spans([trace_id]))
         project = self._server.project
-        found = parts(facts_of(span, key, project) for key, span in enumerate(trace))
+        found = parts(_facts(trace, project))
         return [trace[it.key] for part in found if part.session_id == session_id for it in part.members]
 
     def _filed_under(self, session_id: str) -> Iterable[str]:
@@ -137,8 +138,13 @@ class Snapshot:
 def _turns(spans: Iterable[Span], project: str) -> tuple[Turn, ...]:
     """Work out the turns of a trace. All of it is in the project in which Phoenix has filed it."""
     trace = _ordered(spans)
-    found = parts(facts_of(span, key, project) for key, span in enumerate(trace))
-    return tuple(turn_of(part, trace) for part in found)
+    return tuple(turn_of(part, trace) for part in parts(_facts(trace, project)))
+
+
+def _facts(trace: Sequence[Span], project: str) -> Iterator[Facts]:
+    """The facts of the spans of a trace, without the conversations, by which no trace is found here."""
+    for key, span in enumerate(trace):
+        yield facts_of(span, key, project)._replace(conversation_id=None)
 
 
 def _ordered(spans: Iterable[Span]) -> list[Span]:

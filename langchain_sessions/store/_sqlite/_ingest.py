@@ -11,6 +11,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from langchain_sessions.store import _genai
 from langchain_sessions.store._facts import Facts, facts_of, project_of
 from langchain_sessions.store._members import parts
 from langchain_sessions.store._model import TEASER
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from langchain_sessions.store._members import Part
     from langchain_sessions.store._span import Attributes, Span
 
-_ADD_SPAN: Final = f"INSERT INTO spans VALUES ({', '.join('?' * 23)})"
+_ADD_SPAN: Final = f"INSERT INTO spans VALUES ({', '.join('?' * 25)})"
 
 _ADD_TRACE: Final = "INSERT INTO traces (id, trace_id) VALUES (?, ?)"
 
@@ -277,9 +278,14 @@ class Batch:
     def _attributes_of(self, facts: Facts) -> Attributes:
         fresh = self._fresh.get(facts.key)
         if fresh is not None:  # as they will be read, so that a text is the same whenever it is worked out
-            return json.loads(fresh.attributes)
-        [(attributes,)] = self._db.execute("SELECT attributes FROM spans WHERE id = ?", (facts.key,))
-        return json.loads(attributes)
+            attributes, events = fresh.attributes, fresh.events
+        else:
+            found = "SELECT attributes, events FROM spans WHERE id = ?"
+            [(attributes, events)] = self._db.execute(found, (facts.key,))
+        values: Attributes = json.loads(attributes)
+        if _genai.PREFIX not in events:
+            return values
+        return _genai.with_messages(values, ((name, some) for name, _, some in json.loads(events)))
 
     def _next(self, table: str) -> int:
         """The first number that no row of the table has; nobody else can take it in this transaction."""
@@ -363,4 +369,6 @@ def _span_row(it: Prepared, trace_key: int, facts: Facts, origin_id: int) -> tup
         it.attributes,
         it.events,
         it.links,
+        facts.conversation_id,
+        facts.is_genai,
     )

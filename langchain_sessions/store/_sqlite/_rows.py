@@ -28,7 +28,7 @@ _MOST_PARAMETERS: Final = 500
 FACTS: Final = (
     "s.id, s.span_id, s.parent_id, s.session_id, s.user_id, o.project, s.kind, s.start_ns, s.end_ns, "
     "s.error, s.parent_id IS NOT NULL AND s.parent_is_remote IS 0, s.prompt_tokens, s.completion_tokens, "
-    "s.cost"
+    "s.cost, s.conversation_id, s.is_genai"
 )
 """Columns of `spans AS s JOIN origins AS o`, for `facts`."""
 
@@ -88,7 +88,7 @@ def facts(row: Sequence[Any]) -> Facts:
     """Read the columns FACTS."""
     parent_id = row[2]
     parent = None if parent_id is None else parent_id.hex()
-    return Facts._make((row[0], row[1].hex(), parent, *row[3:10], bool(row[10]), *row[11:]))
+    return Facts._make((row[0], row[1].hex(), parent, *row[3:10], bool(row[10]), *row[11:15], bool(row[15])))
 
 
 def span(row: Sequence[Any]) -> Span:

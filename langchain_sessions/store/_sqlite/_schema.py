@@ -148,5 +148,10 @@ CREATE TRIGGER forget_annotations AFTER DELETE ON sessions BEGIN
     DELETE FROM annotations WHERE session_key = old.id;
 END;
 """,
+    # At the end of a row, behind what may be large: NULL, 0 and 1 are in its head, and are read from there.
+    """
+ALTER TABLE spans ADD COLUMN conversation_id TEXT;
+ALTER TABLE spans ADD COLUMN is_genai INTEGER NOT NULL DEFAULT 0;
+""",
 )
 """Migration number n brings a file from version n to version n + 1 (SQLite's `user_version`)."""

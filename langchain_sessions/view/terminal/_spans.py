@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openinference.semconv.trace import SpanAttributes
 from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
+from langchain_sessions.store._conventions import ERROR_TYPE, kind_of
 from langchain_sessions.view._plain import duration, one_line
 from langchain_sessions.view._spans import in_tree
 
@@ -45,9 +45,8 @@ def span_tree(spans: Sequence[Span]) -> RenderableType:
 
 
 def _label(span: Span) -> Text:
-    kind = span.attributes.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
     label = Text.assemble(one_line(span.name) or "(no name)", overflow="fold")
-    if isinstance(kind, str):
+    if kind := kind_of(span.attributes):
         label.append(f" {one_line(kind)}", style="cyan")
     label.append(f" {duration(span.duration_ns)}", style="dim")
     if span.status == "ERROR":
@@ -58,4 +57,4 @@ def _label(span: Span) -> Text:
 def _reason(span: Span) -> str:
     """The first line of what the status says; LangChain puts a traceback behind it."""
     lines = span.status_message.partition("Traceback (most recent call last)")[0].strip().splitlines()
-    return one_line(lines[0]) if lines else "failed"
+    return one_line(lines[0] if lines else str(span.attributes.get(ERROR_TYPE) or "")) or "failed"

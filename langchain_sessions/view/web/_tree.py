@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from langchain_sessions.store import _conventions
 from langchain_sessions.view._fields import text_of
 from langchain_sessions.view._spans import in_tree
 from langchain_sessions.view.web._texts import previewed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from langchain_sessions.store import Span
     from langchain_sessions.view.web._texts import Shown
@@ -52,12 +53,12 @@ class Row:
     Attributes:
         span: The span.
         depth: How many ancestors it has in the tree.
-        kind: Its OpenInference kind in lower case, else "span".
+        kind: Its kind in OpenInference's words, in lower case, else "span".
         style: The kind if it is a known one, else "span".
         left: Where its bar begins.
         width: How wide the bar is.
-        tokens: Tokens that it sent and received, as a model call counts them; 0 for others.
-        model: The model that it called, or empty.
+        tokens: Tokens that it sent and received, as a model call, or an agent, counts them; 0 for others.
+        model: The model that it called, or the agent that it ran, or empty.
     """
 
     span: Span
@@ -105,15 +106,15 @@ def facts(values: Mapping[str, object], start: int = 0) -> list[Fact]:
 
 def kind_of(span: Span) -> tuple[str, str]:
     """The OpenInference kind of a span in lower case, or "span"; and the one that has its colour."""
-    kind = str(span.attributes.get("openinference.span.kind") or "span").lower()[:30]
+    kind = (_conventions.kind_of(span.attributes) or "span").lower()[:30]
     return kind, kind if kind in _KINDS else "span"
 
 
 def _row(span: Span, depth: int, first: int, whole: int) -> Row:
+    attributes = span.attributes
     kind, style = kind_of(span)
     left = _WIDTH * (span.start_ns - first) // whole
     width = max(_NARROWEST, _WIDTH * max(0, span.duration_ns) // whole)
-    counts = (span.attributes.get(f"llm.token_count.{it}") for it in ("prompt", "completion"))
     return Row(
         span=span,
         depth=depth,
@@ -121,10 +122,6 @@ def _row(span: Span, depth: int, first: int, whole: int) -> Row:
         style=style,
         left=min(left, _WIDTH - _NARROWEST),
         width=min(width, _WIDTH - min(left, _WIDTH - _NARROWEST)),
-        tokens=_sum(counts) if kind == "llm" else 0,
-        model=str(span.attributes.get("llm.model_name") or "")[:80],
+        tokens=_conventions.counts_of(attributes, _conventions.kind_of(attributes)).tokens,
+        model=(_conventions.model_of(attributes) or _conventions.agent_of(attributes))[:80],
     )
-
-
-def _sum(counts: Iterable[object]) -> int:
-    return sum(it for it in counts if isinstance(it, int))
