@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -9,11 +10,19 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.text import Text
 
-from langchain_sessions.store import AmbiguousSessionError, SessionNotFoundError
+from langchain_sessions.store import AmbiguousSessionError, SessionFilter, SessionNotFoundError
+from langchain_sessions.store._walk import all_sessions
 from langchain_sessions.view._annotated import annotated, annotations_of, in_full
 from langchain_sessions.view._json import as_object, to_plain
 from langchain_sessions.view._plain import one_line
-from langchain_sessions.view.cli._common import console, json_option, opened, print_json, store_option
+from langchain_sessions.view.cli._common import (
+    console,
+    json_option,
+    no_sessions,
+    opened,
+    print_json,
+    store_option,
+)
 from langchain_sessions.view.cli._completion import complete_session_id
 from langchain_sessions.view.cli._types import number_from
 from langchain_sessions.view.terminal import Transcript
@@ -37,7 +46,7 @@ _PAGE: Final = 100
 
 
 @click.command("show")
-@click.argument("session_id", metavar="ID", shell_complete=complete_session_id)
+@click.argument("session_id", metavar="[ID]", required=False, shell_complete=complete_session_id)
 @store_option
 @click.option("--project", metavar="NAME", help="Its project, when several have a session of this id.")
 @click.option("--spans", "with_spans", is_flag=True, help="Print the spans of each turn, too.")
@@ -46,7 +55,7 @@ _PAGE: Final = 100
 @click.option("--limit", type=number_from(1), metavar="N", help="The most turns to show. By default all.")
 @json_option
 def show_command(
-    session_id: str,
+    session_id: str | None,
     place: str | None,
     project: str | None,
     with_spans: bool,
@@ -55,7 +64,7 @@ def show_command(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Show a session as a chat.
+    """Show a session as a chat: without an ID, the one that was active last.
 
     Who said what, the tools used, tokens and time of each turn; times are UTC.
 
@@ -64,13 +73,18 @@ def show_command(
     """
     if first is not None and last is not None:
         raise click.UsageError("give --from or --last, not both")
+    if first is not None and session_id is None:
+        raise click.UsageError("--from names a turn of a session: give its ID, too")
     with opened(place) as store:
-        session = found(store, session_id, project)
+        session = _latest(store, project) if session_id is None else found(store, session_id, project)
         turns = _turns(store, session, first, last)
         shown = ((it, _spans(store, it) if with_spans else None) for it in islice(turns, limit))
         annotations = annotations_of(annotated(store, [session]), session)
-        show = _show_json if as_json else _show_chat
-        show(session, annotations, shown, turns)
+        if as_json:
+            _show_json(session, annotations, shown, turns)
+        else:
+            named = f"{shlex.quote(session.id)} " if session_id is None else ""
+            _show_chat(session, annotations, shown, turns, named)
 
 
 def _show_chat(
@@ -78,6 +92,7 @@ def _show_chat(
     annotations: Sequence[Annotation],
     shown: Iterator[_Shown],
     rest: Iterator[Turn],
+    named: str,
 ) -> None:
     out = console()
     chat = Transcript(session)
@@ -89,7 +104,7 @@ def _show_chat(
         for line in chat.turn(turn, spans):
             out.print(line)
     if (following := next(rest, None)) is not None:
-        more = f"\nThere are more: the same again with --from {one_line(following.trace_id)}"
+        more = f"\nThere are more: the same again with {one_line(named + '--from ' + following.trace_id)}"
         out.print(Text(more, style="dim"), soft_wrap=True)
 
 
@@ -138,6 +153,24 @@ def _pages(store: SessionStore, session: SessionSummary, page: Page[Turn]) -> It
 
 def _spans(store: SessionStore, turn: Turn) -> list[Span]:
     return store.spans(turn.session_id, turn.trace_id, project=turn.project)
+
+
+def _latest(store: SessionStore, project: str | None) -> SessionSummary:
+    """The session that was active last.
+
+    Raises:
+        click.ClickException: If there is none.
+    """
+    session = next(all_sessions(store, SessionFilter(project=project)), None)
+    if session is not None:
+        return session
+    stats = store.stats()
+    if not stats.projects:
+        raise click.ClickException(no_sessions(stats))
+    others = ", ".join(name for name, _ in stats.projects)
+    raise click.ClickException(
+        one_line(f"there is no session in project {project!r}; there are some in {others}")
+    )
 
 
 def found(store: SessionStore, session_id: str, project: str | None) -> SessionSummary:
