@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from langchain_sessions.store import SessionFilter, SQLiteSessionStore
+from langchain_sessions.store import SessionFilter, SQLiteSessionStore, iter_sessions
 from tests.support.spans import MINUTE, SECOND, expected, span
-from tests.support.stores import all_sessions, all_spans, all_summaries, audit, found
+from tests.support.stores import all_sessions, all_spans, audit, found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,10 +86,10 @@ def content(store: SQLiteSessionStore) -> dict[str, Any]:
         "stats": [store.stats(it) for it in (None, *filters)],
         "hits": {word: found(store, word) for word in WORDS},
         "texts": {
-            word: {(it.project, it.id) for it in all_summaries(store, SessionFilter(text=word))}
+            word: {(it.project, it.id) for it in iter_sessions(store, SessionFilter(text=word))}
             for word in WORDS
         },
-        "filters": [{(it.project, it.id) for it in all_summaries(store, where)} for where in filters],
+        "filters": [{(it.project, it.id) for it in iter_sessions(store, where)} for where in filters],
     }
 
 
@@ -178,7 +178,7 @@ def test_deletions_in_between_leave_everything_consistent(
             elif isinstance(step, int):
                 store.prune(max_bytes=0 if step else 10**9)
             else:
-                for summary in [it for it in all_summaries(store) if it.id == step]:
+                for summary in [it for it in iter_sessions(store) if it.id == step]:
                     store.delete(summary.id, project=summary.project)
         check_stats(store, all_sessions(store))
     audit(path)

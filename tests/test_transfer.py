@@ -16,8 +16,7 @@ from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from langchain_sessions.store import SessionFilter, SQLiteSessionStore, _jsonl
-from langchain_sessions.store._walk import all_sessions, all_turns
+from langchain_sessions.store import SQLiteSessionStore, _jsonl
 from langchain_sessions.view.cli import cli
 from tests.support.turns import content, turn
 
@@ -265,38 +264,6 @@ def test_nobody_reads_to_the_end(place: Path) -> None:
         assert exporting.stderr.read() == b""
 
 
-def test_a_session_that_is_written_to_meanwhile_is_not_missed(tmp_path: Path) -> None:
-    """It moves to the front of the list while its end is not yet reached, and is found all the same, once."""
-    store = SQLiteSessionStore(tmp_path / "a.db")
-    store.add([it for number in range(1, 451) for it in turn(f"s{number}", number)[:1]])
-    found: list[str] = []
-    for summary in all_sessions(store, SessionFilter()):
-        found.append(summary.id)
-        if len(found) == 100:
-            store.add(turn("s3", 1_000)[:1])  # would have been one of the last
-            store.add(turn("s440", 1_001)[:1])  # was there already
-            store.add(turn("fresh", 1_002)[:1])
-            store.delete("s5")
-    assert sorted(found) == sorted({*(f"s{number}" for number in range(1, 451)), "fresh"} - {"s5"})
-    store.close()
-
-
-def test_who_else_speaks_meanwhile_does_not_hide_a_users_session(tmp_path: Path) -> None:
-    """A session that moves while one user's are read is found if that user has a turn of it."""
-    store = SQLiteSessionStore(tmp_path / "a.db")
-    store.add([it for number in range(1, 451) for it in turn(f"s{number}", number)[:1]])
-    found: list[str] = []
-    for summary in all_sessions(store, SessionFilter(user="ada")):
-        found.append(summary.id)
-        if len(found) == 100:
-            store.add(turn("s3", 1_000, user="bob")[:1])
-            store.add(turn("joined", 1_001, user="bob")[:1])
-            store.add(turn("joined", 1_002, user="ada")[:1])
-            store.add(turn("of bob", 1_003, user="bob")[:1])
-    assert sorted(found) == sorted([*(f"s{number}" for number in range(1, 451)), "joined"])
-    store.close()
-
-
 def spans_of(lines: Sequence[str]) -> str:
     """Lines as a file has them."""
     return "".join(f"{line}\n" for line in lines)
@@ -390,16 +357,6 @@ def test_importing_what_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     run("import", "--store", tmp_path / "new.db", tmp_path, code=2)
     run("import", "--store", tmp_path / "new.db", code=2)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_deleted_turn_is_left_out(tmp_path: Path) -> None:
-    """A session that is deleted between its line in the list and its turns is no error."""
-    store = SQLiteSessionStore(tmp_path / "a.db")
-    store.add(turn("abc"))
-    summary = store.summary("abc")
-    store.delete("abc")
-    assert list(all_turns(store, summary)) == []
-    store.close()
 
 
 def test_spans_are_of_their_sessions_only(place: Path) -> None:

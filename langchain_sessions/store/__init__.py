@@ -29,6 +29,7 @@ from langchain_sessions.store._protocol import (
 from langchain_sessions.store._reading import sessions_from_spans
 from langchain_sessions.store._span import Span, SpanEvent, SpanLink
 from langchain_sessions.store._sqlite import SQLiteSessionStore
+from langchain_sessions.store._walk import iter_sessions, iter_turns
 
 if TYPE_CHECKING:
     from langchain_sessions.store._phoenix._store import PhoenixSessionStore
@@ -62,6 +63,8 @@ __all__ = [
     "Turn",
     "WritableSessionStore",
     "default_place",
+    "iter_sessions",
+    "iter_turns",
     "open_store",
     "sessions_from_spans",
 ]

@@ -6,15 +6,14 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from langchain_sessions.store import Session, SQLiteSessionStore
+from langchain_sessions.store import Session, SQLiteSessionStore, iter_sessions
 from langchain_sessions.store._words import TOKENIZER, indexed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from langchain_sessions.store import Page, SessionFilter, SessionSummary, Span
-    from langchain_sessions.store._answers import Sort
+    from langchain_sessions.store import Page, SessionFilter, Span
 
 Item = TypeVar("Item")
 
@@ -38,20 +37,9 @@ def walk(page_after: Callable[[str | None], Page[Item]]) -> Iterator[Item]:
             return
 
 
-def all_summaries(
-    store: SQLiteSessionStore,
-    where: SessionFilter | None = None,
-    *,
-    sort: Sort = "last_activity",
-    limit: int = 50,
-) -> list[SessionSummary]:
-    """Read the whole list of sessions, a page at a time."""
-    return list(walk(lambda after: store.sessions(where, sort=sort, limit=limit, after=after)))
-
-
 def all_sessions(store: SQLiteSessionStore) -> dict[tuple[str, str], Session]:
     """Read every session, by its project and id."""
-    return {(it.project, it.id): store.session(it.id, project=it.project) for it in all_summaries(store)}
+    return {(it.project, it.id): store.session(it.id, project=it.project) for it in iter_sessions(store)}
 
 
 def all_spans(store: SQLiteSessionStore) -> dict[tuple[str, str, str], list[Span]]:
@@ -73,7 +61,7 @@ def audit(path: Path) -> None:
     """Fail unless the file is sound, each sum is that of its parts, and the index has the words, no more."""
     store = SQLiteSessionStore(path, create=False)
     try:
-        for summary in all_summaries(store):
+        for summary in iter_sessions(store):
             session = store.session(summary.id, project=summary.project)
             recount = Session.of(session.turns)
             assert session == recount

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shlex
 from difflib import get_close_matches
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 import click
 from rich.text import Text
 
-from langchain_sessions.store import AmbiguousSessionError, SessionFilter, SessionNotFoundError
-from langchain_sessions.store._walk import all_sessions
+from langchain_sessions.store import (
+    AmbiguousSessionError,
+    SessionFilter,
+    SessionNotFoundError,
+    iter_sessions,
+    iter_turns,
+)
 from langchain_sessions.view._annotated import annotated, annotations_of, in_full
 from langchain_sessions.view._json import as_object, to_plain
 from langchain_sessions.view._plain import one_line
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
-    from langchain_sessions.store import Annotation, Page, SessionStore, SessionSummary, Span, Turn
+    from langchain_sessions.store import Annotation, SessionStore, SessionSummary, Span, Turn
 
     _Shown: TypeAlias = tuple[Turn, list[Span] | None]
     """A turn and, if they are to be shown, its spans."""
@@ -40,9 +45,6 @@ _KNOWN: Final = 1_000
 """The latest sessions, among which one is looked for that has a similar id."""
 
 _SUGGESTIONS: Final = 3
-
-_PAGE: Final = 100
-"""Turns that are read at a time, so that the first ones are shown at once, however long the session."""
 
 
 @click.command("show")
@@ -131,24 +133,18 @@ def _show_json(
 def _turns(
     store: SessionStore, session: SessionSummary, first: str | None, last: int | None
 ) -> Iterator[Turn]:
-    """The turns, from one on or the last ones; they are read a page at a time.
+    """The turns, from one on or the last ones.
 
     Raises:
         click.ClickException: If the turn to begin with is not there.
     """
     if last is not None:
         return iter(store.turns(session.id, project=session.project, limit=last, last=True))
-    page = store.turns(session.id, project=session.project, limit=_PAGE, starting_with=first)
-    if first is not None and not page.items:
+    turns = iter_turns(store, session.id, project=session.project, starting_with=first)
+    begin = list(islice(turns, 1))
+    if first is not None and not begin:
         raise click.ClickException(f"session {session.id!r} has no turn of trace {one_line(first)}")
-    return _pages(store, session, page)
-
-
-def _pages(store: SessionStore, session: SessionSummary, page: Page[Turn]) -> Iterator[Turn]:
-    yield from page
-    while page.next is not None:
-        page = store.turns(session.id, project=session.project, limit=_PAGE, after=page.next)
-        yield from page
+    return chain(begin, turns)
 
 
 def _spans(store: SessionStore, turn: Turn) -> list[Span]:
@@ -161,7 +157,7 @@ def _latest(store: SessionStore, project: str | None) -> SessionSummary:
     Raises:
         click.ClickException: If there is none.
     """
-    session = next(all_sessions(store, SessionFilter(project=project)), None)
+    session = next(iter_sessions(store, SessionFilter(project=project)), None)
     if session is not None:
         return session
     stats = store.stats()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from langchain_sessions.store import SessionFilter, SessionNotFoundError
+from langchain_sessions.store import SessionFilter, SessionNotFoundError, iter_sessions, iter_turns
 from langchain_sessions.view._files import STANDARD, writing
 from langchain_sessions.view._plain import counted, one_line
 from langchain_sessions.view.cli._common import json_option, needing, opened, store_option, writable
@@ -24,7 +24,7 @@ from langchain_sessions.view.cli._progress import progress_bar
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from langchain_sessions.store import SessionStore, SessionSummary
+    from langchain_sessions.store import SessionStore, SessionSummary, Turn
 
 
 @click.command("export")
@@ -113,10 +113,8 @@ def _chosen(
     store: SessionStore, where: SessionFilter, session_ids: Sequence[str]
 ) -> tuple[Iterator[SessionSummary], Callable[[], int]]:
     """The sessions to export, and what counts them."""
-    from langchain_sessions.store._walk import all_sessions
-
     if not session_ids:
-        return all_sessions(store, where), lambda: store.stats(where).sessions
+        return iter_sessions(store, where), lambda: store.stats(where).sessions
     # All of them are looked for before anything is written.
     found = [store.summary(it, project=where.project) for it in dict.fromkeys(session_ids)]
     return iter(found), lambda: len(found)
@@ -125,15 +123,14 @@ def _chosen(
 def _write(write: Callable[[str], None], store: SessionStore, session: SessionSummary, kind: str) -> int:
     """Write a session; return how many turns it has."""
     from langchain_sessions.store._jsonl import chat_line, spans_line
-    from langchain_sessions.store._walk import all_turns
 
     count = 0
     if kind == "chat":
-        for piece in chat_line(session, all_turns(store, session)):
+        for piece in chat_line(session, _turns(store, session)):
             write(piece)
         write("\n")
         return session.turn_count
-    for turn in all_turns(store, session):
+    for turn in _turns(store, session):
         try:
             spans = store.spans(session.id, turn.trace_id, project=session.project)
         except SessionNotFoundError:  # deleted meanwhile
@@ -142,6 +139,12 @@ def _write(write: Callable[[str], None], store: SessionStore, session: SessionSu
             write(f"{spans_line(spans)}\n")
             count += 1
     return count
+
+
+def _turns(store: SessionStore, session: SessionSummary) -> Iterator[Turn]:
+    """The turns of a session; none if it was deleted meanwhile."""
+    with suppress(SessionNotFoundError):
+        yield from iter_turns(store, session.id, project=session.project)
 
 
 @contextmanager
