@@ -199,3 +199,37 @@ class Pruned:
     sessions: int
     spans: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        sessions: How many sessions.
+        turns: How many turns.
+    """
+
+    sessions: int
+    turns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Imported:
+    """What was imported.
+
+    Attributes:
+        new: Spans that were added.
+        known: Spans that were there already.
+        rejected: Spans whose ids are none.
+        lines: Lines that were read.
+        other_lines: Those of them that have logs, metrics or profiles.
+        bad_lines: Those that could not be read.
+    """
+
+    new: int = 0
+    known: int = 0
+    rejected: int = 0
+    lines: int = 0
+    other_lines: int = 0
+    bad_lines: int = 0

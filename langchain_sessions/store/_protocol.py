@@ -4,7 +4,8 @@ StoreError                  a store cannot be opened, read or written
 ├── StoreMissingError       there is none at this place
 ├── StoreUnavailableError   not now: it is locked, or the disk is full
 ├── SessionNotFoundError    it has no such session
-└── AmbiguousSessionError   several projects have one of that id
+├── AmbiguousSessionError   several projects have one of that id
+└── TransferError           a file of sessions cannot be written or read
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from langchain_sessions.store._annotation import Annotation
     from langchain_sessions.store._answers import (
+        Imported,
         Neighbours,
         Page,
         Pruned,
@@ -66,6 +68,18 @@ class AmbiguousSessionError(StoreError):
         super().__init__(
             f"session {session_id!r} is in several projects, name one: {', '.join(self.projects)}"
         )
+
+
+class TransferError(StoreError):
+    """A file cannot be written by an export, or read by an import.
+
+    Attributes:
+        imported: Of an import, what came before: it is in the store. Else None.
+    """
+
+    def __init__(self, message: str, imported: Imported | None = None) -> None:
+        self.imported = imported
+        super().__init__(message)
 
 
 @runtime_checkable
