@@ -419,6 +419,23 @@ def test_prune_asks_first(place: Path) -> None:
     assert run("prune", "--max-size", "1GB", "--yes").stdout.startswith("Deleted 0 sessions")
 
 
+@pytest.mark.usefixtures("store")
+def test_prune_tells_what_it_would_delete() -> None:
+    """With --dry-run, without being agreed to; nothing is deleted."""
+    newest = "the newest of them was active last 2026-01-01 00:05 UTC"
+    by_age = run("prune", "--older-than", "1d", "--dry-run")
+    assert (by_age.exit_code, by_age.stderr) == (0, "")
+    assert by_age.stdout == (f"Would delete 3 sessions (5 turns, 15 spans); {newest}. Nothing was deleted.\n")
+    by_size = run("prune", "--max-size", "0", "--dry-run").stdout
+    assert by_size == (
+        "Would delete about 3 sessions (5 turns, 15 spans), as if all spans were of one size; "
+        f"{newest}. Nothing was deleted.\n"
+    )
+    assert run("prune", "--max-size", "1GB", "--dry-run").stdout == "Nothing would be deleted.\n"
+    assert refused("prune", "--dry-run").endswith("say what to delete: --older-than 30d, or --max-size 500MB")
+    assert len(ids()) == 3
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 3), ("y", 0, 0), ("\x03", 130, 3)])

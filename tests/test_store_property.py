@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_sessions.store import SessionFilter, SQLiteSessionStore, iter_sessions
-from tests.support.spans import MINUTE, SECOND, expected, span
+from langchain_sessions.store._sqlite._forecast import forecast
+from langchain_sessions.store._sqlite._retention import prune
+from tests.support.spans import MINUTE, NOON, SECOND, expected, span
 from tests.support.stores import all_sessions, all_spans, audit, found
 
 if TYPE_CHECKING:
@@ -151,6 +153,21 @@ def check_stats(store: SQLiteSessionStore, wanted: dict[tuple[str, str], Session
         project: sum(key[0] == project for key in wanted) for project in {key[0] for key in wanted}
     }
     assert sum(day.turns for day in stats.days) == len(turns)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(delivered=deliveries(), after=st.integers(0, 3 * 60))
+def test_a_dry_run_tells_what_a_prune_by_age_deletes(
+    place: Path, delivered: tuple[list[Span], list[list[Span]]], after: int
+) -> None:
+    """Whatever parts of traces the sessions have."""
+    oldest = NOON + after * SECOND
+    with closing(SQLiteSessionStore(a_file(place))) as store:
+        store.add(delivered[0])
+        with store._connections.reading() as db:
+            told = forecast(db, oldest, None)
+        done = prune(store._connections, oldest, None, None)
+        assert replace(told, bytes=done.bytes) == done
 
 
 @st.composite

@@ -188,17 +188,26 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was deleted.
+    """What was deleted, or what would be.
 
     Attributes:
         sessions: How many sessions.
         spans: How many spans, those outside of any session included.
-        bytes: By how much the file has become smaller.
+        bytes: By how much the file has become smaller. Of what would be deleted, the share of the file that
+            so many spans have.
+        turns: How many turns.
+        newest_ns: When the one of the sessions was active that was active last, in nanoseconds; None if there
+            are no sessions.
+        is_estimate: Whether what would be deleted is found by the size of the file, as if all spans were of
+            one size. Otherwise the numbers are exact.
     """
 
     sessions: int
     spans: int
     bytes: int
+    turns: int = 0
+    newest_ns: int | None = None
+    is_estimate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,7 @@ class WritableSessionStore(SessionStore, Protocol):
         older_than: timedelta | None = None,
         max_bytes: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        dry_run: bool = False,
     ) -> Pruned:
         """Delete the sessions that were active least recently, while others read and write.
 
@@ -244,5 +245,6 @@ class WritableSessionStore(SessionStore, Protocol):
             older_than: Those without activity for so long, and as old spans outside of any session.
             max_bytes: As many as it takes for the file to have at most this size.
             progress: Called with the number of sessions deleted so far and in all.
+            dry_run: Delete nothing, and tell what would be deleted.
         """
         ...
