@@ -13,6 +13,7 @@ from langchain_sessions import _overlay
 from langchain_sessions._discovery import Discovery
 from langchain_sessions._executing import at_rest, begin_leaf, end_leaf, executing, note_token, starting
 from langchain_sessions._langchain import langchain_parent
+from langchain_sessions._misuse import takes_no_id
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._readable import questions_in, turn_of
@@ -74,12 +75,14 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         separate_trace_from_runtime_context: Start a new trace for every outermost run, even inside a span.
 
     Raises:
-        TypeError: If `tracer_provider`, `config` or `policy` is of another type.
+        TypeError: If `tracer_provider`, `config` or `policy` is of another type, or an id is given: each call
+            gives its own.
         StoreError: If the store is damaged, not a session store, or one of a later version.
     """
 
     run_inline = True
 
+    @takes_no_id
     def __init__(
         self,
         *,

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from langchain_sessions.store import AnnotatableSessionStore, Annotation, SQLiteSessionStore
 from langchain_sessions.view.cli import cli
+from tests.support.command_line import run
 from tests.support.turns import turn
 from tests.support.web import text_of, visiting
 
@@ -155,6 +156,21 @@ def test_the_command_writes_and_the_others_show(store: SQLiteSessionStore, path:
         "helpful",
         "note",
     ]
+
+
+def test_a_list_counts_notes(store: SQLiteSessionStore, path: Path) -> None:
+    """One is a note, two are 2 notes, at the place of the first one; on the page they are read behind it."""
+    store.annotate("other", HELPFUL)
+    store.annotate("other", Annotation(note="one"))
+    assert "helpful yes, 0.5 · note " in run("list", "--store", str(path)).output
+    store.annotate("other", Annotation(name="later", label="no"))
+    store.annotate("other", Annotation(note="two"))
+    assert "helpful yes, 0.5 · 2 notes · later no" in run("list", "--store", str(path)).output
+    with visiting(store) as client:
+        listed, session = client.get("/"), client.get("/session", params={"id": "other"})
+    assert '<span class="chip" title="one · two">2 notes</span>' in listed.text
+    assert '<span class="chip" title="it found the boat">helpful yes, 0.5</span>' in listed.text
+    assert "2 notes" not in session.text
 
 
 def test_the_command_says_what_is_wrong(store: SQLiteSessionStore, path: Path) -> None:
