@@ -27,6 +27,7 @@ from langchain_sessions._upstream import (
     TraceConfig,
     context_for_end,
     context_for_start,
+    context_with_tags,
     forget_run,
     metadata_of,
     span_of_run,
@@ -339,6 +340,8 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         if live.provisional and run.parent_run_id is not None:
             ids = live.settled_ids()  # what may turn out to be another one is written at the end
         context = self._start_context(live, ids)
+        if run.tags and live.parent is None:
+            context = context_with_tags(context, run.tags, live.secrets)
         if live.secrets:
             run.name = scrub(run.name, live.secrets)
         token = attach(context)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from click.testing import CliRunner
 from langchain_sessions.store import AnnotatableSessionStore, Annotation, SQLiteSessionStore
 from langchain_sessions.view.cli import cli
 from tests.support.command_line import run
+from tests.support.stores import bring_back
 from tests.support.turns import turn
 from tests.support.web import text_of, visiting
 
@@ -115,9 +115,7 @@ def test_any_score_and_any_text_is_kept(store: SQLiteSessionStore) -> None:
 
 def test_a_file_of_the_first_version_gets_the_table(store: SQLiteSessionStore, path: Path) -> None:
     """Without losing anything."""
-    with sqlite3.connect(path) as db:
-        db.executescript("DROP TRIGGER forget_annotations; DROP TABLE annotations; PRAGMA user_version = 1;")
-    db.close()
+    bring_back(path, 1)
     upgraded = SQLiteSessionStore(path)
     upgraded.annotate("other", HELPFUL)
     assert len(upgraded.sessions()) == 3

@@ -429,6 +429,26 @@ def test_wrong_arguments_are_refused() -> None:
         SessionCallbackHandler(policy="own")  # type: ignore[arg-type]
 
 
+def test_tags_of_the_call_are_on_the_outermost_span(make_handler: MakeHandler, traces: Traces) -> None:
+    """With those of OpenInference's context, from its start; steps have what they have without us."""
+    seen: list[Any] = []
+
+    class Watching(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Any = None) -> None:
+            seen.append(attribute(span, SpanAttributes.TAG_TAGS))
+
+    traces.provider.add_span_processor(Watching())
+    call: Any = {**config(make_handler(), session_id="abc"), "tags": ["beta", "shared"]}
+    chain = RunnableLambda(str.upper) | RunnableLambda(str.lower)
+    chain.invoke("hi", call)
+    assert seen == [("beta", "shared"), None, None]
+    with using_attributes(tags=["shared", "context"]):
+        chain.invoke("hi", call)
+    assert seen[3:] == [("shared", "context", "beta"), ("shared", "context"), ("shared", "context")]
+    chain.invoke("hi", config(make_handler(config=TraceConfig()), session_id="abc"))
+    assert seen[6:] == [None, None, None]
+
+
 @pytest.mark.parametrize(
     ("arguments", "names", "remedy"),
     [

@@ -143,6 +143,7 @@ class SessionFilter:
     Attributes:
         project: Of this project.
         user: With a turn of this user. A search, and statistics, then look at that user's turns alone.
+        tag: With a turn that has this tag (`"tags"` in the config of its outermost run).
         since: Active at or after this time.
         until: Begun before this time.
         has_errors: With at least one failed turn.
@@ -161,6 +162,7 @@ class SessionFilter:
     has_errors: bool = False
     min_turns: int = 1
     text: str | None = None
+    tag: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("since", "until"):

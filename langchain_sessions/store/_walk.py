@@ -8,6 +8,7 @@ from langchain_sessions.store import _words
 from langchain_sessions.store._answers import SessionFilter
 from langchain_sessions.store._hits import is_in
 from langchain_sessions.store._protocol import SessionNotFoundError
+from langchain_sessions.store._tags import has_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -97,11 +98,21 @@ def _changed_since(
                 continue
             try:
                 summary = store.summary(turn.session_id, project=turn.project)
-                is_wanted = matches(summary, where, iter_turns(store, summary.id, project=summary.project))
+                is_wanted = matches(
+                    summary, where, iter_turns(store, summary.id, project=summary.project)
+                ) and (where.tag is None or _is_tagged(store, summary, where.tag))
             except SessionNotFoundError:  # deleted since
                 continue
             if is_wanted:
                 yield summary
+
+
+def _is_tagged(store: SessionStore, session: SessionSummary, tag: str) -> bool:
+    turns = iter_turns(store, session.id, project=session.project)
+    return any(
+        has_tag(store.spans(session.id, it.trace_id, project=session.project), session.id, tag)
+        for it in turns
+    )
 
 
 def _is_new(project: str, session_id: str, seen: set[int]) -> bool:
@@ -113,7 +124,7 @@ def _is_new(project: str, session_id: str, seen: set[int]) -> bool:
 
 
 def matches(summary: SessionSummary, where: SessionFilter, turns: Iterable[Turn]) -> bool:
-    """Whether a session is one of those that are wanted.
+    """Whether a session is one of those that are wanted; the tag aside.
 
     Args:
         summary: The session.

@@ -25,6 +25,21 @@ def raw(path: Path) -> Generator[sqlite3.Connection]:
         yield connection
 
 
+_UNDO = {
+    1: "DROP TRIGGER forget_annotations; DROP TABLE annotations;",
+    2: "DROP TRIGGER forget_tags; DROP TABLE tags;",
+}
+"""What takes away that which the migration from that version on has made."""
+
+
+def bring_back(path: Path, version: int) -> None:
+    """Make a file one of an earlier version."""
+    with raw(path) as db:
+        for number in sorted(_UNDO, reverse=True):
+            if number >= version:
+                db.executescript(f"{_UNDO[number]} PRAGMA user_version = {number};")
+
+
 def walk(page_after: Callable[[str | None], Page[Item]]) -> Iterator[Item]:
     """Yield what is on all pages."""
     after: str | None = None
