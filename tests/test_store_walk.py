@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANY = 450
-"""More sessions than two pages have."""
+"""More sessions than three pages have."""
 
 
 class Counted(SQLiteSessionStore):

@@ -31,7 +31,7 @@ from langchain_sessions.store import (
     export_sessions,
     import_sessions,
 )
-from langchain_sessions.view.cli import cli
+from langchain_sessions.view.cli import _transfer, cli
 from tests.support.stores import raw
 from tests.support.turns import content, turn
 
@@ -459,6 +459,16 @@ def test_streams_are_written_and_read(store: SQLiteSessionStore, tmp_path: Path)
     with pytest.raises(TypeError, match="open the file in binary mode, 'wb'"):
         export_sessions(store, io.StringIO())  # type: ignore[arg-type]
     assert not stream.closed
+
+
+def test_what_a_terminal_gets_cannot_steer_it(store: SQLiteSessionStore) -> None:
+    """The same JSON, in which all but ASCII is escaped."""
+    store.add(turn("ö", 20, attributes={"input.value": "\x1b[2J\u202e\x9b é 🙂"}))
+    plain, shown = io.BytesIO(), io.BytesIO()
+    export_sessions(store, plain, session_ids=["ö"])
+    export_sessions(store, _transfer._InAscii(shown), session_ids=["ö"])
+    assert {*shown.getvalue()} <= {*range(32, 127), 10}
+    assert json.loads(shown.getvalue()) == json.loads(plain.getvalue())
 
 
 def test_a_session_that_is_deleted_meanwhile_is_left_out(store: SQLiteSessionStore, tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _EVERYTHING: Final = SessionFilter()
 
+_FIRST_PAGE: Final = 20
+"""Sessions: who wants a few need not wait for many, which takes seconds where a server is asked for them."""
+
 _SESSIONS_A_PAGE: Final = 200
 
 _TURNS_A_PAGE: Final = 50
@@ -46,8 +49,10 @@ def iter_sessions(
     begin = store.changes().next
     seen: set[int] = set()
     after: str | None = None
+    size = _FIRST_PAGE
     while True:
-        page = store.sessions(where, sort=sort, limit=_SESSIONS_A_PAGE, after=after)
+        page = store.sessions(where, sort=sort, limit=size, after=after)
+        size = _SESSIONS_A_PAGE
         for summary in page:
             if _is_new(summary.project, summary.id, seen):
                 yield summary
