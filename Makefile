@@ -17,10 +17,10 @@ MADE_FROM := pyproject.toml scripts/venv
 ARGS ?=
 # A skip is an error: make test FORBID_SKIPS=1
 FORBID_SKIPS ?=
-# Many tests wait for programs that they have started, so two at a time pay even on one core. Each worker begins with
-# one half, in order, so that what a file's tests share is made once; who is done first takes from the other's end.
+# Many tests wait for programs that they have started, so two at a time pay even on one core. A file's tests are in
+# one worker, so that what they share is made once, and they follow each other.
 # To debug one: make test ARGS="-n 0 --pdb -k ..."
-PYTEST := -m pytest -n 2 --dist worksteal $(if $(FORBID_SKIPS),-p tests.plugins.forbid_skips --forbid-skips) $(ARGS)
+PYTEST := -m pytest -n 2 --dist loadfile $(if $(FORBID_SKIPS),-p tests.plugins.forbid_skips --forbid-skips) $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

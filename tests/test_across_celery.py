@@ -21,6 +21,7 @@ from tests.across.processes import python_module, running
 from tests.across.telemetry import exporting_to, front, instrumented
 from tests.across.traces import by_trace, ids, of, one, whole
 from tests.support.otlp_receiver import OTLPReceiver, otlp_receiver
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ BOTH = ("front", "worker")
 @tool
 def ask(question: str) -> str:
     """Ask the worker."""
-    return worker.answer.delay(question).get(timeout=30)
+    return worker.answer.delay(question).get(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")

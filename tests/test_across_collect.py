@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -18,9 +18,9 @@ from opentelemetry.trace import Status, StatusCode
 
 from langchain_sessions.store import SQLiteSessionStore
 from langchain_sessions.store._otel import span_of
-from langchain_sessions.view._collector import PATIENCE
 from tests.across.processes import ROOT
 from tests.support.collecting import Collector, collecting
+from tests.support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_python_sends_protobuf(
     session_id = f"{compression.value}-{processor.__name__}"
     provider = TracerProvider(resource=Resource({"service.name": "shop", "n": 1}), shutdown_on_exit=False)
     provider.add_span_processor(
-        processor(OTLPSpanExporter(endpoint=running.endpoint, compression=compression))
+        processor(OTLPSpanExporter(endpoint=running.endpoint, compression=compression, timeout=PATIENCE))
     )
     tracer = provider.get_tracer("mine", "1.0")
     attributes = {
@@ -112,16 +112,21 @@ def test_the_sdk_sends_again_what_the_store_was_too_busy_for(tmp_path: Path) -> 
     with collecting(tmp_path) as running:
         writer = sqlite3.connect(running.store, isolation_level=None, check_same_thread=False)
         writer.execute("BEGIN IMMEDIATE")
-        release = threading.Timer(PATIENCE + 0.3, writer.execute, ["ROLLBACK"])
-        release.start()
+
+        def release() -> None:
+            until(lambda: "busy for 5 s" in running.said, "the collector does not say that it waits in vain")
+            writer.execute("ROLLBACK")
+
         provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=running.endpoint)))
-        with provider.get_tracer("mine").start_as_current_span("busy", attributes={"session.id": "busy"}):
-            pass
-        release.join()
+        exporter = OTLPSpanExporter(endpoint=running.endpoint, timeout=PATIENCE)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        with ThreadPoolExecutor(1) as pool:
+            released = pool.submit(release)
+            with provider.get_tracer("mine").start_as_current_span("busy", attributes={"session.id": "busy"}):
+                pass
+            released.result()
         writer.close()
         provider.shutdown()
-        assert "busy for 5 s" in running.said
         session, _ = received(running, "busy")
     assert session.span_count == 1
 
@@ -133,7 +138,7 @@ def test_javascript_sends_json(tmp_path: Path, compression: str) -> None:
     program = INSTALLED / "sender.mjs"  # Node looks for packages beside the program
     shutil.copyfile(SOURCE / program.name, program)
     with collecting(tmp_path) as running:
-        subprocess.run(["node", program, running.endpoint, compression], check=True, timeout=60)
+        subprocess.run(["node", program, running.endpoint, compression], check=True, timeout=PATIENCE)
         session, [chain, tool] = received(running, "from-node")
     assert (session.project, session.turns[0].input, session.turns[0].output) == ("assistant", "hé 🙂", "ok")
     assert (chain.name, chain.kind, chain.parent_id, chain.scope) == ("chain", "SERVER", None, "assistant")

@@ -19,6 +19,7 @@ from langchain_sessions.store import PhoenixSessionStore
 from tests.support.phoenix import distinct, missing
 from tests.support.runnables import chain
 from tests.support.turns import turn
+from tests.support.waiting import PATIENCE
 from tests.test_langgraph import HI, INNER, nesting, thread
 
 if TYPE_CHECKING:
@@ -62,14 +63,14 @@ def handler_of(provider: TracerProvider, **policy: Any) -> SessionCallbackHandle
 @contextmanager
 def client_of(phoenix: Phoenix) -> Generator[Client]:
     """Make Phoenix's own client."""
-    with httpx.Client(base_url=phoenix.url, timeout=60) as http:
+    with httpx.Client(base_url=phoenix.url, timeout=PATIENCE) as http:
         yield Client(base_url=phoenix.url, http_client=http)
 
 
 def session_ids(phoenix: Phoenix, project: str) -> list[str]:
     """Ask Phoenix's client which sessions a project has."""
     with client_of(phoenix) as client:
-        return [it["session_id"] for it in client.sessions.list(project_name=project)]
+        return [it["session_id"] for it in client.sessions.list(project_name=project, timeout=PATIENCE)]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,8 @@ def test_the_client_lists_the_sessions(talks: Phoenix) -> None:
 def test_the_client_reads_the_turns(talks: Phoenix, session_id: str) -> None:
     """What was said and answered are texts in Phoenix's turns, also those of an agent."""
     with client_of(talks) as client:
-        turns = client.sessions.get_session_turns(session_id=talks.session_id(session_id))
+        id_ = talks.session_id(session_id)
+        turns = client.sessions.get_session_turns(session_id=id_, timeout=PATIENCE)
     assert [(it.get("input") or {}).get("value") for it in turns] == list(SAID[session_id])
     kinds = {(it.get(side) or {}).get("mime_type") for it in turns for side in ("input", "output")}
     assert kinds <= {"text/plain", None}  # OpenInference leaves the type of plain text out

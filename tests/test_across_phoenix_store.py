@@ -43,6 +43,7 @@ from tests.across.processes import free_port
 from tests.support.phoenix import distinct, missing, phoenix_server
 from tests.support.sample_sessions import END, SECOND, Call, Said, session_spans
 from tests.support.turns import turn
+from tests.support.waiting import PATIENCE, until
 from tests.support.web import serving, text_of, visiting
 
 if TYPE_CHECKING:
@@ -154,9 +155,17 @@ def stores(phoenix: Phoenix, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     file.close()
 
 
-def eventually(holds: Callable[[], bool]) -> bool:
-    """Wait a while for something that Phoenix does after it has answered."""
-    return any(holds() or time.sleep(0.2) for _ in range(50))
+def at_rest(store: SessionStore) -> str:
+    """Return the revision when it stays as it is: Phoenix notes what came some time after it is there."""
+    seen: list[str] = []
+
+    def is_the_same_again() -> bool:
+        time.sleep(0.5)
+        seen.append(store.revision())
+        return len(seen) > 2 and len(set(seen[-3:])) == 1
+
+    until(is_the_same_again, "the revision does not come to rest")
+    return seen[-1]
 
 
 def rounded(stats: SessionStats) -> SessionStats:
@@ -344,7 +353,7 @@ def test_what_is_new_is_told_once(phoenix: Phoenix) -> None:
     )
     phoenix.send("news", first)
     store = open_store(phoenix.place("news"))
-    place, revision = store.changes().next, store.revision()
+    place, revision = store.changes().next, at_rest(store)
     assert store.revision() == revision
     assert store.changes(place).items == ()
     phoenix.send("news", second[1:])
@@ -404,7 +413,8 @@ def test_what_phoenix_has_without_a_name_is_no_annotation(phoenix: Phoenix) -> N
     with closing(PhoenixSessionStore(phoenix.place("unnamed"))) as store:
         for name in (" ", "named"):
             address = f"{phoenix.url}/v1/session_annotations?sync=true"
-            httpx.post(address, json={"data": [{**others, "name": name}]}).raise_for_status()
+            sent = httpx.post(address, json={"data": [{**others, "name": name}]}, timeout=PATIENCE)
+            sent.raise_for_status()
         [some] = store.annotations(store.sessions()).values()
         assert [it.name for it in some] == ["named"]
 
@@ -432,7 +442,7 @@ def test_annotations_are_phoenixs_own(phoenix: Phoenix, stores: Both) -> None:
             ("note", None, None, "two", "HUMAN"),
             ("half \\udcff", "\\udcff", None, "\\udcff", "HUMAN"),
         ]
-        assert eventually(lambda: store.revision() != before)
+        until(lambda: store.revision() != before, "Phoenix does not store the annotation")
         there = phoenix.ask(_FILED.replace("{ id }", "{ sessionAnnotations { name label } }"), id="judged/1")[
             "getProjectSessionById"
         ]["sessionAnnotations"]

@@ -14,6 +14,7 @@ from tests.across.cluster import Answerer, cluster
 from tests.across.telemetry import front
 from tests.across.traces import by_trace, ids, of, one, whole
 from tests.support.otlp_receiver import OTLPReceiver, otlp_receiver
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ def ask(receiver: OTLPReceiver) -> Iterator[Ask]:
         actors: list[Any] = [ray.remote(Answerer).remote(receiver.endpoint) for _ in range(2)]
 
         def ask(actor: int, carrier: dict[str, str], question: str) -> str:
-            return ray.get(actors[actor % len(actors)].answer.remote(carrier, question), timeout=60)
+            return ray.get(actors[actor % len(actors)].answer.remote(carrier, question), timeout=PATIENCE)
 
         yield ask
 

@@ -14,6 +14,7 @@ from tests.across.broker import redis_server
 from tests.across.processes import python_module, running
 from tests.support.pages import DOCS, Page
 from tests.support.recipes import ids_of_spans, stored, told
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,10 @@ def test_the_worker_answers_in_the_senders_conversation(
     """Sender, task, chain and model are one turn of the session; two senders at a time keep their ids."""
     PAGE.write_files(tmp_path)
     tasks, ask = tmp_path / "tasks.py", tmp_path / "ask.py"
-    tasks.write_text(tasks.read_text().replace("worker_process_init", signal))
+    # Two limits that a busy machine may need more than.
+    patient = f"\napp.conf.worker_proc_alive_timeout = {PATIENCE}\n"
+    tasks.write_text(tasks.read_text().replace("worker_process_init", signal) + patient)
+    ask.write_text(ask.read_text().replace("timeout=30", f"timeout={PATIENCE}"))
     (tmp_path / "other.py").write_text(
         ask.read_text().replace('"abc"', '"xyz"').replace("ada", "bob").replace("Ada", "Bob")
     )
@@ -65,8 +69,10 @@ def test_the_worker_answers_in_the_senders_conversation(
             )
             for name in ("ask.py", "other.py")
         ]
-        said = [sender.communicate(timeout=60)[0] for sender in senders]
+        said = [sender.communicate(timeout=PATIENCE)[0] for sender in senders]
         assert said == ["Hello! Nice to meet you, Ada.\n", "Hello! Nice to meet you, Bob.\n"]
+        with stored(tmp_path / "sessions.db", turns=2, spans=10):
+            pass  # the worker's processes end without storing what they still have
     with stored(tmp_path / "sessions.db", turns=2) as store:
         for session_id, user in (("abc", "ada"), ("xyz", "bob")):
             name = user.title()

@@ -12,6 +12,7 @@ import pytest
 from tests.across.processes import python_module, running
 from tests.support.pages import DOCS, Page
 from tests.support.recipes import SERVING, ids_of_spans, stored, told
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ def address(folder: Path) -> Iterator[str]:
 def client(address: str, user: str) -> httpx.AsyncClient:
     """Return the browser of a user who has logged in."""
     headers = {"Authorization": f"Bearer secret of {user.title()}"}
-    return httpx.AsyncClient(base_url=address, headers=headers, timeout=30)
+    return httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE)
 
 
 async def ask(browser: httpx.AsyncClient, path: str, text: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-import nbclient
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 from langchain_sessions.store import open_store
+from tests.support.kernels import execute
 from tests.support.pages import DOCS, Page
 from tests.support.recipes import ids_of_spans, told
 
@@ -27,7 +28,7 @@ LATER = [
 def run(cells: list[str], folder: Path) -> list[Any]:
     """Run cells in a new kernel; return the cells with what they show."""
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    execute(notebook, folder, os.environ | {"TZ": "UTC"})  # the ids have the time: it must not go back
     nbformat.validate(notebook)
     return notebook.cells
 

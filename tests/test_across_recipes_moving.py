@@ -23,6 +23,7 @@ from langchain_sessions import SessionCallbackHandler, session
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.pages import DOCS, Page
 from tests.support.recipes import ids_of_spans, stored
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -169,7 +170,7 @@ def test_langfuse_and_ours_side_by_side(tmp_path: Path) -> None:
             cwd=tmp_path,
             env=os.environ | keys | {"LANGFUSE_BASE_URL": receiver.endpoint.removesuffix("/v1/traces")},
             check=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         (theirs,) = receiver.spans
     assert (theirs.name, theirs.attributes["session.id"], theirs.attributes["user.id"]) == (

@@ -16,6 +16,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from tests.across.processes import python_module, running
 from tests.support.pages import DOCS, Page
 from tests.support.recipes import SERVING, ids_of_spans, stored, told
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,9 @@ def test_langserve_files_a_call_where_the_server_says(langserve: str, folder: Pa
 
     def call(name: str) -> None:
         url, headers = f"{langserve}/{way}", {"x-conversation": f"{way} {name}"}
-        httpx.post(url, json=inputs | {"config": claimed}, headers=headers, timeout=30).raise_for_status()
+        httpx.post(
+            url, json=inputs | {"config": claimed}, headers=headers, timeout=PATIENCE
+        ).raise_for_status()
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(call, ("ada", "bob")))
@@ -122,11 +125,11 @@ def test_langserve_files_a_call_where_the_server_says(langserve: str, folder: Pa
 def test_langserve_without_a_header_has_no_session(langserve: str, folder: Path) -> None:
     """No id is invented, and none is taken from an earlier call."""
     httpx.post(
-        f"{langserve}/invoke", json={"input": "Hello."}, headers={"x-conversation": "first"}, timeout=30
+        f"{langserve}/invoke", json={"input": "Hello."}, headers={"x-conversation": "first"}, timeout=PATIENCE
     )
-    httpx.post(f"{langserve}/invoke", json={"input": "Nobody's words."}, timeout=30).raise_for_status()
+    httpx.post(f"{langserve}/invoke", json={"input": "Nobody's words."}, timeout=PATIENCE).raise_for_status()
     httpx.post(
-        f"{langserve}/invoke", json={"input": "Hello."}, headers={"x-conversation": "last"}, timeout=30
+        f"{langserve}/invoke", json={"input": "Hello."}, headers={"x-conversation": "last"}, timeout=PATIENCE
     )
     with stored(folder / "sessions.db", "first", "last", turns=2) as store:
         assert not store.search("nobody")

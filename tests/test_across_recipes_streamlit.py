@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from langchain_sessions import SessionCallbackHandler
 from tests.support.pages import DOCS, Page
 from tests.support.recipes import ids_of_spans, stored, told
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ def ask(tab: AppTest, question: str) -> list[str]:
 def test_tabs_do_not_mix(folder: Path) -> None:
     """Two tabs and a new conversation are three sessions, whose turns are those that the tabs have shown."""
     file = str(folder / "chat.py")
-    ada, bob = (AppTest.from_file(file, default_timeout=30).run() for _ in range(2))
+    ada, bob = (AppTest.from_file(file, default_timeout=PATIENCE).run() for _ in range(2))
     ids = [tab.session_state["session_id"] for tab in (ada, bob)]
 
     assert ask(ada, "I'm Ada.") == ["I'm Ada.", "Nice to meet you, Ada."]
@@ -80,7 +81,7 @@ def test_the_script_makes_one_handler(folder: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(SessionCallbackHandler, "__init__", counting)
     for _ in range(2):
-        tab = AppTest.from_file(str(folder / "chat.py"), default_timeout=30).run()
+        tab = AppTest.from_file(str(folder / "chat.py"), default_timeout=PATIENCE).run()
         ask(tab, "Hello.")
         ask(tab, "Thanks!")
     assert len(made) == 1

@@ -37,9 +37,6 @@ PROJECT = "pages"
 _COMPLAINT = "HydrateFallback"
 """What Phoenix's own page always complains of."""
 
-_SLOW = 30_000
-"""Milliseconds that the page gets to load: it is large, and the machine may be busy."""
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -63,7 +60,7 @@ def test_the_chat_view_shows_what_was_said(browser: Browser, talk: Phoenix) -> N
     page_of = f"/projects/{talk.project_id(PROJECT)}/sessions/{talk.session_id(SESSION_ID)}"
     with tab(browser, talk.url, expected=_COMPLAINT) as opened:
         opened.open(page_of)
-        expect(opened.page.get_by_text("Turn 04")).to_be_visible(timeout=_SLOW)
+        expect(opened.page.get_by_text("Turn 04")).to_be_visible()
         opened.shoot("phoenix-session")
         shown = opened.page.inner_text("body")
     assert SESSION_ID in shown
@@ -82,7 +79,7 @@ def test_the_list_shows_how_it_began_and_ended(browser: Browser, talk: Phoenix) 
     with tab(browser, talk.url, expected=_COMPLAINT) as opened:
         opened.open(f"/projects/{talk.project_id(PROJECT)}/sessions")
         row = opened.page.get_by_role("row").filter(has_text=SESSION_ID)
-        expect(row).to_be_visible(timeout=_SLOW)
+        expect(row).to_be_visible()
         opened.shoot("phoenix-sessions")
         shown = row.inner_text()
     assert demo._FOR_THE_AGENT[0] in shown
@@ -94,5 +91,5 @@ def test_an_address_by_session_id_leads_to_the_session(browser: Browser, talk: P
     """Phoenix's redirect, to which the notebook links, finds any id."""
     with tab(browser, talk.url, expected=_COMPLAINT) as opened:
         opened.open(f"/redirects/sessions/{quote(SESSION_ID, safe='')}")
-        expect(opened.page.get_by_text("Turn 04")).to_be_visible(timeout=_SLOW)
+        expect(opened.page.get_by_text("Turn 04")).to_be_visible()
         assert SESSION_ID in opened.page.inner_text("body")

@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from langchain_sessions.store import SQLiteSessionStore
 from tests.support.browser import CHROMIUM, DESKTOP, PHONE, Tab, chromium, tab
+from tests.support.calls import calls_session, hostile_calls
 from tests.support.sample_sessions import (
     HOSTILE_ID,
     SECOND,
@@ -54,6 +55,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for spans in sample(end):
         store.add(spans)
     store.add(long_session(120, started_ns=end - 9 * 86_400 * SECOND))
+    store.add(calls_session(started_ns=end - 8 * 86_400 * SECOND))
     with serving(store, allow_delete=True) as address:
         yield address
     store.close()
@@ -93,7 +95,7 @@ def test_pages_are_accessible_and_fit(
         page.locator(".tool summary").first.click()
         page.get_by_role("link", name="4 spans").click()
         page.locator(".tree details summary").nth(1).click()
-        page.get_by_text("tool.name").wait_for()
+        page.get_by_role("heading", name="Arguments").wait_for()
         opened.assert_fits()
         page.evaluate("scrollTo(0, 0)")
         opened.shoot(f"unfolded-{kind}", whole=True)
@@ -124,6 +126,58 @@ def test_the_other_pages_are_accessible_and_fit(
             assert_accessible(opened)
 
 
+def open_call(opened: Tab, number: int) -> None:
+    """Go from the session of calls to the call of one of its turns, as one does without JavaScript."""
+    opened.open("/session?id=calls")
+    trace = opened.page.locator("[data-trace]").nth(number).get_attribute("href") or ""
+    opened.open(trace)
+    opened.open(opened.page.locator("[data-fetch]").last.get_attribute("data-fetch") or "")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_calls_are_accessible_and_fit(
+    browser: Browser, full: str, scheme: str, size: tuple[int, int], request: pytest.FixtureRequest
+) -> None:
+    """A model's call, documents and a tool's run, with everything unfolded, alone and in the tree."""
+    kind = request.node.callspec.id
+    with tab(browser, full, size, color_scheme=scheme, reduced_motion="reduce") as opened:
+        page = opened.page
+        for number, name in {0: "model", 2: "documents", 5: "tool"}.items():
+            open_call(opened, number)
+            opened.assert_fits()
+            opened.shoot(f"call-{name}-{kind}", whole=True)
+            page.evaluate("for (const it of document.querySelectorAll('main details')) it.open = true")
+            opened.assert_fits()
+            assert_accessible(opened)
+        opened.open("/session?id=calls")
+        page.locator("[data-trace]").first.click()
+        page.locator(".tree summary").last.click()
+        page.locator(".messages").first.wait_for()
+        opened.assert_fits()
+        opened.shoot(f"call-in-tree-{kind}", whole=True)
+        assert_accessible(opened)
+
+
+def test_a_call_is_read_without_javascript(browser: Browser, full: str) -> None:
+    """What is folded unfolds, and the output is one click away."""
+    with tab(browser, full, PHONE, java_script_enabled=False) as opened:
+        page = opened.page
+        open_call(opened, 0)
+        for title, hidden in {
+            "2 tools offered": "Pay an item back.",
+            "Reasoning": "The spout is cracked.",
+            "All 48 attributes": "langgraph_node",
+        }.items():
+            expect(page.get_by_text(hidden).first).not_to_be_visible()
+            page.get_by_text(title, exact=True).click()
+            expect(page.get_by_text(hidden).first).to_be_visible()
+        page.get_by_role("link", name="To the output").click()
+        expect(page.get_by_role("heading", name="Output", exact=True)).to_be_in_viewport()
+        page.get_by_role("link", name="as text").click()
+        expect(page.get_by_text("data:image/png;base64")).to_be_visible()
+
+
 def test_it_works_without_javascript(browser: Browser, full: str) -> None:
     """List, filters, search, chat, tools, spans and attributes are links and forms that need no script."""
     with tab(browser, full, java_script_enabled=False) as opened:
@@ -132,13 +186,13 @@ def test_it_works_without_javascript(browser: Browser, full: str) -> None:
         opened.shoot("list-without-javascript")
         page.get_by_label("Project").select_option("travel")
         page.get_by_role("button", name="Apply").click()
-        assert "project=travel" in page.url
+        page.wait_for_url("**project=travel*")
         expect(page.locator(".session .chip").first).to_have_text("travel")
         page.get_by_role("searchbox").fill("京都")
         page.get_by_role("searchbox").press("Enter")
         expect(page.locator("mark").first).to_have_text("京都")
         page.locator(".hit a").first.click()
-        assert "#turn-" in page.url
+        page.wait_for_url("**#turn-*")
         opened.open(REFUND)
         expect(page.get_by_text("TP-BLUE").first).not_to_be_visible()
         page.locator(".tool summary").first.click()
@@ -146,7 +200,7 @@ def test_it_works_without_javascript(browser: Browser, full: str) -> None:
         expect(page.get_by_role("button", name="Copy link")).to_have_count(0)
         page.get_by_role("link", name="4 spans").click()
         page.locator(".tree details summary").last.click()
-        page.get_by_role("link", name="Attributes of this span").last.click()
+        page.get_by_role("link", name="This span in full").last.click()
         expect(page.get_by_text("gpt-4o-mini").first).to_be_visible()
 
 
@@ -180,7 +234,7 @@ def test_everything_is_at_hand_on_the_keyboard(browser: Browser, full: str) -> N
         page.keyboard.press("t")
         page.locator(".turn").nth(2).locator(".tree").wait_for()
         page.keyboard.press("c")
-        expect(page.locator(".turn").nth(2).get_by_text("Copied")).to_be_visible()
+        expect(page.locator("[data-announce]")).to_have_text("Copied")
         link = page.evaluate("navigator.clipboard.readText()")
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_be_visible()
@@ -243,16 +297,20 @@ def test_a_page_asks_only_while_it_is_looked_at(browser: Browser, full: str) -> 
     """In a tab behind another one nothing is asked for; a server that is gone is said to be."""
     with tab(browser, full, expected="ERR_FAILED") as opened:
         page = opened.page
+        page.clock.install()
         opened.open("/")
         asked: list[str] = []
         page.on("request", lambda it: asked.append(it.url))
         hide = "Object.defineProperty(document, 'hidden', {{value: {}, configurable: true}})"
         tell = "; document.dispatchEvent(new Event('visibilitychange'))"
         page.evaluate(hide.format("true") + tell)
-        page.wait_for_timeout(3_000)
+        page.clock.run_for(1)  # what was under way has been asked
+        asked.clear()
+        page.clock.run_for(60_000)
         assert [it for it in asked if "/static/" not in it] == []
         page.route("**/*", lambda route: route.abort())
         page.evaluate(hide.format("false") + tell)
+        page.clock.run_for(3_000)
         expect(page.get_by_text("Offline")).to_be_visible()
         page.unroute("**/*")
         page.get_by_text("Offline").click()
@@ -316,20 +374,24 @@ def test_the_token_leaves_the_address(browser: Browser, store: SQLiteSessionStor
 
 def test_hostile_content_does_nothing(browser: Browser, store: SQLiteSessionStore) -> None:
     """On every page that shows it: no dialog, no request to elsewhere, nothing that the policy stopped."""
-    store.add(hostile_spans(time.time_ns()))
+    now = time.time_ns()
+    store.add(hostile_spans(now))
+    store.add(hostile_calls(now + 60 * SECOND))
     with serving(store, allow_delete=True) as address, tab(browser, address, PHONE) as opened:
         page = opened.page
         opened.open("/")
         opened.assert_fits()
         opened.shoot("hostile-list", whole=True)
         page.locator(".session a.open").click()
-        expect(page.locator(".turn")).to_contain_text("alert(1)")
+        expect(page.locator(".turn").first).to_contain_text("alert(1)")
         opened.assert_fits()
         for tool in page.locator("details.tool summary").all()[:4]:
             tool.click()
-        page.locator("[data-trace]").click()
-        page.locator(".tree details summary").first.click()
-        page.locator(".attributes").first.wait_for()
+        for place, (number, found) in enumerate([(0, ".attributes"), (-1, ".messages"), (-1, ".documents")]):
+            turn = page.locator(".turn").nth(place)
+            turn.locator("[data-trace]").click()
+            turn.locator(".span > summary").nth(number).click()
+            turn.locator(found).first.wait_for()
         opened.assert_fits()
         assert_accessible(opened)
         opened.shoot("hostile-session", whole=True)

@@ -25,6 +25,7 @@ from langchain_sessions.view.cli._types import duration_of, moment_of, size_of
 from tests.support.command_line import MAIN, lines, run, run_alone
 from tests.support.conversations import NEW_YEAR
 from tests.support.turns import turn
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -462,7 +463,7 @@ def test_prune_takes_no_for_an_answer(answer: str, code: int, left: int) -> None
                 shown += more.decode()
         assert process.stdout is not None
         told = process.stdout.read().decode()
-        assert process.wait(60) == code
+        assert process.wait(PATIENCE) == code
     os.close(ours)
 
     assert shown.startswith("Delete the sessions without activity since ")
@@ -583,7 +584,7 @@ def test_a_reader_that_goes_away_is_no_error(place: Path) -> None:
             process.stdout.close()
             assert process.stderr.read() == b""
             # 0 where a single write was cut short: Python takes that for the whole.
-            assert process.wait(60) in {0, 1}
+            assert process.wait(PATIENCE) in {0, 1}
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["demo", "--nothing"], []])
@@ -595,7 +596,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 def test_python_m_shows_the_help() -> None:
     """`python -m langchain_sessions --help` lists the commands."""
     command = [sys.executable, "-m", "langchain_sessions", "--help"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     assert (ran.returncode, ran.stderr) == (0, "")
     about, commands = ran.stdout.split("Commands:\n")

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import pytest
 from langchain_sessions.store import SQLiteSessionStore
 from tests.support.command_line import MAIN
 from tests.support.turns import turn
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -67,7 +67,7 @@ class Tail:
         for line in self.process.stdout:
             self._lines.put(line.rstrip("\n"))
 
-    def line(self, seconds: float = 30) -> str:
+    def line(self, seconds: float = PATIENCE) -> str:
         """The next line; empty if none comes in that time."""
         try:
             return self._lines.get(timeout=seconds)
@@ -91,7 +91,7 @@ class Tail:
         """End it as Ctrl-C does; return the exit code and what is on standard error."""
         self.process.send_signal(signal.SIGINT)
         assert self.process.stderr is not None
-        code = self.process.wait(30)
+        code = self.process.wait(PATIENCE)
         return code, self.process.stderr.read()
 
     def close(self) -> None:
@@ -134,9 +134,9 @@ def test_tail_begins_with_the_last_turns(store: SQLiteSessionStore) -> None:
 
 def test_tail_shows_what_another_process_writes(store: SQLiteSessionStore, place: Path) -> None:
     """Every turn appears, and a last line for each has all that is known of it."""
-    with tail("-n", "0", "--json") as running:
-        time.sleep(1)  # it has no way to say that it has begun
-        subprocess.run([sys.executable, "-c", WRITER, str(place)], check=True, timeout=60)
+    with tail("-n", "1", "--json") as running:
+        assert json.loads(running.line())["input"] == "question 4"  # so it has begun
+        subprocess.run([sys.executable, "-c", WRITER, str(place)], check=True, timeout=PATIENCE)
         turns: dict[str, dict[str, object]] = {}
         for line in running.lines_until("question 15"):
             read = json.loads(line)

@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 import tracemalloc
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -29,7 +31,7 @@ from langchain_sessions.view._collector import collector
 from langchain_sessions.view.cli import cli
 from tests.support.collecting import collecting
 from tests.support.turns import turn
-from tests.support.web import assert_prompt
+from tests.support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
@@ -48,6 +50,28 @@ def protobuf(spans: Iterable[Span]) -> bytes:
 def in_json(spans: Iterable[Span]) -> bytes:
     """The body of a request in JSON."""
     return to_json(request_from_spans(spans)).encode()
+
+
+def post(endpoint: str, body: bytes, kind: str = PROTOBUF, **headers: str) -> int:
+    """Send a request over HTTP, and return the status of the answer."""
+    headers["content-type"] = kind
+    return httpx.post(endpoint, content=body, headers=headers, timeout=PATIENCE).status_code
+
+
+def send(endpoint: str, body: bytes, kind: str = PROTOBUF, **headers: str) -> int:
+    """Send a request, again as long as the store is busy, as clients do; return the last answer's status."""
+    while (status := post(endpoint, body, kind, **headers)) == 503:
+        pass
+    return status
+
+
+def refuses(address: tuple[Any, ...]) -> bool:
+    """Whether nobody listens there."""
+    try:
+        socket.create_connection(address, PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 class Here:
@@ -215,9 +239,8 @@ def test_a_bomb_takes_no_memory(here: Here) -> None:
 def test_what_shrinks_too_well_is_nothing_to_keep(running: Collector) -> None:
     """Spans of nothing take little room when they are sent, and a hundred times as much when read."""
     empty = gzip.compress(b"\x0a\x00" * 2**20)
-    headers = {"content-type": PROTOBUF, "content-encoding": "gzip"}
 
-    assert httpx.post(running.endpoint, content=empty, headers=headers).status_code == 413
+    assert send(running.endpoint, empty, **{"content-encoding": "gzip"}) == 413
 
 
 @pytest.mark.parametrize(
@@ -305,7 +328,8 @@ def test_who_finds_the_store_locked_is_asked_to_come_again(tmp_path: Path) -> No
         assert int(response.headers["retry-after"]) > 0
         assert "busy" in error_of(response)
         assert len(troubles) == 1
-    assert here.post(protobuf(turn("abc"))).status_code == 200
+    while here.post(protobuf(turn("abc"))).status_code == 503:
+        pass
     assert spans_in(here.store.path) == 3
     here.store.close()
 
@@ -340,35 +364,25 @@ def test_the_command_says_where_it_listens(running: Collector) -> None:
 
 def test_a_process_receives(running: Collector) -> None:
     """Requests over a real connection, several in one, are acknowledged when they are stored."""
-    with httpx.Client(headers={"content-type": JSON}) as client:
+    with httpx.Client(headers={"content-type": JSON}, timeout=PATIENCE) as client:
         for number in range(1, 6):
-            assert client.post(running.endpoint, content=in_json(turn("http", number))).status_code == 200
+            while client.post(running.endpoint, content=in_json(turn("http", number))).status_code == 503:
+                pass
             assert spans_in(running.store) >= 3 * number
     assert "\n127.0.0.1" not in running.said
-
-
-def test_answers_are_sent_at_once(running: Collector) -> None:
-    """Nothing waits for the acknowledgement of a packet: a client's next request comes after the answer."""
-    with httpx.Client(headers={"content-type": JSON}, trust_env=False) as client:
-        assert_prompt(lambda: client.post(running.endpoint, content=b"{}"))
 
 
 def test_many_send_at_once(running: Collector) -> None:
     """Whatever comes at the same time is stored, once."""
     before = spans_in(running.store)
 
-    def send(start: int) -> None:
-        with httpx.Client(headers={"content-type": PROTOBUF}, timeout=60) as client:
-            for number in range(start, start + 10):
-                body = gzip.compress(protobuf(turn(f"s{start}", number)))
-                headers = {"content-encoding": "gzip"}
-                assert client.post(running.endpoint, content=body, headers=headers).status_code == 200
+    def send_ten(start: int) -> None:
+        for number in range(start, start + 10):
+            body = gzip.compress(protobuf(turn(f"s{start}", number)))
+            assert send(running.endpoint, body, **{"content-encoding": "gzip"}) == 200
 
-    threads = [threading.Thread(target=send, args=(1_000 + 10 * (it // 2),)) for it in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send_ten, [1_000 + 10 * (it // 2) for it in range(8)]))
     assert spans_in(running.store) - before == 4 * 10 * 3
 
 
@@ -376,72 +390,54 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     """A collector that is killed in the midst of receiving has lost nothing that it had acknowledged."""
     acknowledged: list[int] = []
 
-    def send(endpoint: str) -> None:
-        with httpx.Client(headers={"content-type": PROTOBUF}) as client:
+    def send_all(endpoint: str) -> None:
+        with suppress(httpx.TransportError):
             for number in range(1, 100_000):
-                try:
-                    response = client.post(endpoint, content=protobuf(turn("abc", number)))
-                except httpx.TransportError:
-                    return
-                if response.status_code == 200:
-                    acknowledged.append(number)
+                assert send(endpoint, protobuf(turn("abc", number))) == 200
+                acknowledged.append(number)
 
     with collecting(tmp_path) as running:
-        thread = threading.Thread(target=send, args=(running.endpoint,))
+        thread = threading.Thread(target=send_all, args=(running.endpoint,))
         thread.start()
-        deadline = time.monotonic() + 30
-        while len(acknowledged) < 30 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: len(acknowledged) >= 30, "nothing is acknowledged")
         assert running.stop(signal.SIGKILL) == -signal.SIGKILL
         thread.join()
     store = SQLiteSessionStore(running.store, create=False)
     kept = {int(it.trace_id, 16) for it in store.session("abc").turns}
     store.close()
-    assert len(acknowledged) >= 30
     assert kept >= set(acknowledged)
     assert len(kept) - len(acknowledged) <= 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_quietly_and_finishes_what_is_in_flight(tmp_path: Path, number: int) -> None:
-    """A request that waits for the store when the signal comes is answered, and stored."""
+    """A request that has begun when the signal comes is answered, and stored, and no other begins."""
+    body = protobuf(turn("abc"))
     with collecting(tmp_path) as running:
-        answers: list[int] = []
-
-        def send() -> None:
-            response = httpx.post(
-                running.endpoint,
-                content=protobuf(turn("abc")),
-                headers={"content-type": PROTOBUF},
-                timeout=30,
+        address = urlsplit(running.endpoint)
+        where = (address.hostname, address.port)
+        with socket.create_connection(where, PATIENCE) as client, client.makefile("rb") as answer:
+            client.sendall(
+                f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: {PROTOBUF}\r\n"
+                f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode()
             )
-            answers.append(response.status_code)
-
-        with locked(running.store):
-            thread = threading.Thread(target=send)
-            thread.start()
-            time.sleep(0.5)
+            assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"  # so the request has begun
             running.process.send_signal(number)
-            time.sleep(0.5)
+            until(lambda: refuses(where), "it goes on listening after the signal")
             assert running.process.poll() is None
-        assert running.process.wait(20) == 0
-        thread.join()
-        assert answers == [200]
+            client.sendall(body)
+            assert b"HTTP/1.1 200 OK\r\n" in answer.readlines()
+        assert running.process.wait(PATIENCE) == 0
     assert spans_in(running.store) == 3
     assert len(running.said.splitlines()) == 3
 
 
 def test_a_process_whose_store_is_locked(tmp_path: Path) -> None:
-    """A client that waits ten seconds, as SDKs do, gets its 503 before, and may then send again."""
+    """A client gets its 503 while the store is locked, and may then send again."""
     with collecting(tmp_path) as running:
-        headers = {"content-type": PROTOBUF}
         with locked(running.store):
-            response = httpx.post(
-                running.endpoint, content=protobuf(turn("abc")), headers=headers, timeout=10
-            )
-            assert response.status_code == 503
-        response = httpx.post(running.endpoint, content=protobuf(turn("abc")), headers=headers, timeout=30)
-        assert response.status_code == 200
+            assert post(running.endpoint, protobuf(turn("abc"))) == 503
+        assert send(running.endpoint, protobuf(turn("abc"))) == 200
         assert running.said.count("Warning: ") == 1
     assert spans_in(running.store) == 3
 
@@ -450,10 +446,8 @@ def test_a_token_comes_with_the_line_for_the_environment(tmp_path: Path) -> None
     """It is escaped as OpenTelemetry's variables ask for, and may come from the environment."""
     with collecting(tmp_path, LANGCHAIN_SESSIONS_TOKEN="a b=c") as running:
         assert "OTEL_EXPORTER_OTLP_TRACES_HEADERS=Authorization=Bearer%20a%20b%3Dc\n" in running.said
-        headers = {"content-type": JSON}
-        assert httpx.post(running.endpoint, content=b"{}", headers=headers).status_code == 401
-        headers["authorization"] = "Bearer a b=c"
-        assert httpx.post(running.endpoint, content=b"{}", headers=headers).status_code == 200
+        assert send(running.endpoint, b"{}", JSON) == 401
+        assert send(running.endpoint, b"{}", JSON, authorization="Bearer a b=c") == 200
 
 
 def test_a_terminal_shows_the_counts(tmp_path: Path) -> None:
@@ -463,10 +457,10 @@ def test_a_terminal_shows_the_counts(tmp_path: Path) -> None:
     environment = os.environ | {"TERM": "xterm", "LANGCHAIN_SESSIONS_DB": str(tmp_path / "a.db")}
     shown = b""
 
-    def until(what: bytes) -> None:
+    def until_shown(what: bytes) -> None:
         nonlocal shown
-        deadline = time.monotonic() + 30
-        while what not in shown and time.monotonic() < deadline:
+        give_up = time.monotonic() + PATIENCE
+        while what not in shown and time.monotonic() < give_up:
             if select.select([master], [], [], 1)[0]:
                 shown += os.read(master, 10_000)
         assert what in shown
@@ -476,13 +470,13 @@ def test_a_terminal_shows_the_counts(tmp_path: Path) -> None:
             os.close(slave)
             assert process.stdout
             endpoint = process.stdout.readline().decode().strip().partition("=")[2]
-            until(b"0 new spans of 0 sessions")
+            until_shown(b"0 new spans of 0 sessions")
             strange: Any = {"session.id": ["a", "list"]}
             body = in_json([*turn("abc"), *turn("other", 2), *turn("", 3, attributes=strange)[:1]])
-            assert httpx.post(endpoint, content=body, headers={"content-type": JSON}).status_code == 200
-            until(b"7 new spans of 3 sessions")
+            assert send(endpoint, body, JSON) == 200
+            until_shown(b"7 new spans of 3 sessions")
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
     os.close(master)

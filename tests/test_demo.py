@@ -13,6 +13,7 @@ from openinference.semconv.trace import SpanAttributes
 from langchain_sessions.demo import DemoError, run_demo
 from langchain_sessions.demo._conversations import record_demo
 from langchain_sessions.store import SQLiteSessionStore, StoreError, ToolUse
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,7 +169,7 @@ def test_it_leaves_langsmith_alone() -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE,
         )
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody has called

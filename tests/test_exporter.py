@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ from langchain_sessions.store import (
     SessionStoreExporter,
     SQLiteSessionStore,
     StoreError,
+    _exporter,
     open_store,
 )
 from langchain_sessions.store._sqlite import _connections
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.core
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
+
+
+@pytest.fixture(autouse=True)
+def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a failing attempt takes on a busy machine, the next one follows it at once."""
+    monkeypatch.setattr(_exporter, "_LONG", math.inf)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from langchain_sessions.demo._model import OfflineChatModel
 from langchain_sessions.demo._tools import demo_tools
 from tests.support import runnables
 from tests.support.traces import SESSION_ID, USER_ID, Traces, attribute
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from langchain_core.prompt_values import PromptValue
@@ -663,7 +664,7 @@ async def test_many_conversations_in_many_tasks(handler: SessionCallbackHandler,
     everybody = asyncio.Barrier(len(CONVERSATIONS))
 
     async def meet(state: Talk) -> Talk:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await everybody.wait()
         return {"said": [await repeating().ainvoke({"q": state["said"][-1]})]}
 
@@ -678,7 +679,7 @@ async def test_many_conversations_in_many_tasks(handler: SessionCallbackHandler,
 
 def test_many_conversations_in_many_threads(handler: SessionCallbackHandler, traces: Traces) -> None:
     """Fifty conversations in threads, all inside one node of one graph at once: each span has its own id."""
-    everybody = threading.Barrier(len(CONVERSATIONS), timeout=30)
+    everybody = threading.Barrier(len(CONVERSATIONS), timeout=PATIENCE)
 
     def meet(state: Talk) -> Talk:
         everybody.wait()

@@ -18,6 +18,7 @@ from langchain_sessions import SessionCallbackHandler, session
 from tests.support import runnables
 from tests.support.runnables import Histories
 from tests.support.traces import SESSION_ID, Traces, attribute
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.core
 
@@ -162,7 +163,7 @@ def cancellation(case: Case) -> None:
     async def cancel() -> None:
         reached = asyncio.Event()
         task = asyncio.create_task(case.wrap(runnables.waiting(reached)).ainvoke(QUESTION, case.config("a")))
-        await asyncio.wait_for(reached.wait(), timeout=10)
+        await asyncio.wait_for(reached.wait(), timeout=PATIENCE)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

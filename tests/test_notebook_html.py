@@ -20,6 +20,7 @@ from langchain_sessions.store import (
 )
 from langchain_sessions.view import notebook
 from tests.support.conversations import BUSY, DAY, NEW_YEAR, QUIET, STATS, hostile_turn, session_of
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -297,6 +298,6 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
         "print(len(session_of(BUSY)._repr_html_()) > 1000)"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     assert (ran.stdout, ran.stderr) == ("True\n", "")

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import dataclass
 from html import unescape
@@ -13,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import URLError
 
-import nbclient
 import nbformat
 import psutil
 import pytest
@@ -21,7 +22,9 @@ import pytest
 from langchain_sessions.demo import openai_server
 from langchain_sessions.store import SQLiteSessionStore
 from tests.across.processes import free_port
+from tests.support.kernels import execute
 from tests.support.phoenix import PROGRAM, PYTHON, missing
+from tests.support.waiting import PATIENCE
 from tests.support.web import serving
 
 if TYPE_CHECKING:
@@ -74,14 +77,20 @@ def read(name: str) -> Any:
     return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
 
 
+def place_of(process: psutil.Process) -> str:
+    """Where a process runs; nowhere if it has ended."""
+    try:
+        return process.cwd()
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def run(name: str, folder: Path, probe: str = "None", **environment: str) -> Shown:
     """Run a notebook and then the expression `probe`; the kernel leaves no process behind."""
     notebook = read(name)
     notebook.cells.append(nbformat.v4.new_code_cell(f"import json\nprint(json.dumps({probe}))"))
-    before = set(psutil.Process().children(recursive=True))
-    client = nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
-    client.execute(env={**CLEAN, **environment})
-    assert set(psutil.Process().children(recursive=True)) <= before
+    execute(notebook, folder, {**CLEAN, **environment})
+    assert [it for it in psutil.Process().children(recursive=True) if place_of(it) == str(folder)] == []
 
     *outputs, last = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     streams = [it for it in outputs if it.output_type == "stream"]
@@ -208,7 +217,7 @@ def phoenix_command(tmp_path: Path) -> Iterator[Path]:
     command.chmod(0o755)
     yield folder
     started = [it for it in psutil.process_iter(["cmdline"]) if str(program) in (it.info["cmdline"] or ())]
-    _, left = psutil.wait_procs(started, timeout=30)
+    _, left = psutil.wait_procs(started, timeout=PATIENCE)
     for process in left:
         process.kill()
     assert left == []
@@ -330,6 +339,13 @@ def test_three_libraries_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made["server"] is None
 
 
+@pytest.fixture(scope="module")
+def _fonts() -> None:
+    """Matplotlib's list of fonts, which it makes once, and complains of if that takes long."""
+    subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], capture_output=True, check=True)
+
+
+@pytest.mark.usefixtures("_fonts")
 def test_your_own_data(tmp_path: Path) -> None:
     """A store is listed, filtered, searched, summed up, charted and exported; the tables agree with it."""
     probe = """{

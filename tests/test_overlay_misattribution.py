@@ -31,6 +31,7 @@ from tests.support.tracing_models import (
     TracingLLM,
     TracingRetriever,
 )
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -356,14 +357,16 @@ def test_a_thread_goes_on_with_a_stream_whose_reader_was_cancelled(
     """While the same model answers another conversation, which alone is seen to be waiting for it."""
     began = {id_: threading.Event() for id_ in "AB"}
     go_on = {id_: threading.Event() for id_ in "AB"}
+    done = {id_: threading.Event() for id_ in "AB"}
 
     class Waiting(TracingChatModel):
         def _stream(self, messages: Any, *_: Any, **__: Any) -> Iterator[Any]:
             id_ = messages[-1].text
             began[id_].set()
-            go_on[id_].wait(10)
+            go_on[id_].wait(PATIENCE)
             with self.open(f"{id_} inside"):
                 pass
+            done[id_].set()
             yield ChatGenerationChunk(message=AIMessageChunk(content="fine"))
 
     async def application() -> None:
@@ -376,11 +379,11 @@ def test_a_thread_goes_on_with_a_stream_whose_reader_was_cancelled(
 
         tasks = {id_: asyncio.create_task(read(id_)) for id_ in "AB"}
         for event in began.values():
-            await asyncio.to_thread(event.wait, 10)
+            await asyncio.to_thread(event.wait, PATIENCE)
         tasks["A"].cancel()
         await asyncio.gather(tasks["A"], return_exceptions=True)
         go_on["A"].set()
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(done["A"].wait, PATIENCE)
         go_on["B"].set()
         await tasks["B"]
 
@@ -463,12 +466,14 @@ def test_a_stream_of_events_that_is_dropped_is_not_looked_for_any_more(
 ) -> None:
     """LangChain does not tell of its end; looking for its body would cost everybody's time."""
     handler = instrumented()
+    gc.collect()
+    before = len(_executing._streams)
     events: Any = TracingChatModel(open=foreign).stream_events("q", of("A"), version="v3")
     next(iter(events))
-    assert len(_executing._streams) == 1
+    assert len(_executing._streams) == before + 1
     del events
     gc.collect()
-    assert len(_executing._streams) == 0
+    assert len(_executing._streams) == before
     forget(handler)
 
 
@@ -479,15 +484,16 @@ def test_two_tasks_that_share_one_context(instrumented: MakeHandler, traces: Tra
     """What a model's call leaves in the context is not taken for the other task's."""
 
     async def application() -> None:
-        go_on, shared = asyncio.Event(), contextvars.copy_context()
+        began, go_on, shared = asyncio.Event(), asyncio.Event(), contextvars.copy_context()
 
         class Waiting(TracingChatModel):
             async def _agenerate(self, *_: Any, **__: Any) -> ChatResult:
+                began.set()
                 await go_on.wait()
                 return self._generate()
 
         async def other() -> None:
-            await asyncio.sleep(0.01)
+            await began.wait()
             with foreign("B foreign"):
                 pass
             echo("x").invoke("x", of("B"))
@@ -516,18 +522,21 @@ nest_asyncio2.apply()  # for the whole process
 traces = Traces()
 foreign = traces.provider.get_tracer("another library").start_as_current_span
 instrument(traces.provider)
+entered, noted = asyncio.Event(), asyncio.Event()
 
 class Entering(TracingAsyncChatModel):
     async def _astream(self, *_, **__):
         async for chunk in super()._astream():
             yield chunk
-            asyncio.get_running_loop().run_until_complete(asyncio.sleep(0.02))
+            entered.set()
+            asyncio.get_running_loop().run_until_complete(noted.wait())
 
 async def note():
-    await asyncio.sleep(0.005)
+    await entered.wait()
     with foreign("B foreign"):
         pass
     RunnableLambda(str).invoke("x", {"metadata": {"session_id": "B"}, "run_name": "B run"})
+    noted.set()
 
 async def application():
     config = {"metadata": {"session_id": "A"}, "run_name": "A run"}

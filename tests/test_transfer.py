@@ -34,6 +34,7 @@ from langchain_sessions.store import (
 from langchain_sessions.view.cli import _transfer, cli
 from tests.support.stores import raw
 from tests.support.turns import content, turn
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -259,7 +260,7 @@ def test_a_pipe_with_a_name_is_written_to(place: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "langchain_sessions", "export", "other", "--store", place, "-o", pipe]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as exporting:
         lines = pipe.read_bytes().splitlines()
-        exporting.communicate(timeout=60)
+        exporting.communicate(timeout=PATIENCE)
     assert len(lines) == 2
     assert pipe.is_fifo()
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import time
+import threading
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,7 +10,7 @@ from langchain_sessions.store import SessionFilter, SQLiteSessionStore, StoreErr
 from langchain_sessions.view._plain import share
 from langchain_sessions.view.web import _charts, _query, _stats, _tree
 from langchain_sessions.view.web._markdown import html_of
-from langchain_sessions.view.web._texts import laid_out
+from langchain_sessions.view.web._texts import is_data, laid_out
 from tests.support.conversations import span
 from tests.support.sample_sessions import (
     DAY,
@@ -19,6 +19,7 @@ from tests.support.sample_sessions import (
     Said,
     turn_spans,
 )
+from tests.support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,27 +50,21 @@ def test_a_tree_shows_every_span_once() -> None:
 class Slow:
     """A store whose sums take as long as the test wants."""
 
-    def __init__(self, stats: SessionStats, seconds: float = 0) -> None:
-        self.stats_of, self.seconds, self.counted = stats, seconds, 0
+    def __init__(self, stats: SessionStats) -> None:
+        self.stats_of, self.counted = stats, 0
         self.error: StoreError | None = None
+        self.may_count = threading.Event()
+        self.may_count.set()
 
     def revision(self) -> str:
         return str(self.counted)
 
     def stats(self, _where: SessionFilter) -> SessionStats:
-        time.sleep(self.seconds)
+        self.may_count.wait(PATIENCE)
         self.counted += 1
         if self.error is not None:
             raise self.error
         return self.stats_of
-
-
-def eventually(condition: Any) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def test_no_request_waits_for_sums_that_are_known(
@@ -78,20 +73,22 @@ def test_no_request_waits_for_sums_that_are_known(
     """Old sums are shown at once while new ones are counted; what takes long is not waited for at all."""
     monkeypatch.setattr(_stats, "_FRESH", 0)
     monkeypatch.setattr(_stats, "_SHARE", 0)
+    monkeypatch.setattr(_stats, "_WAIT", PATIENCE)
     slow = Slow(store.stats())
     cache = _stats.StatsCache(slow)  # type: ignore[arg-type] -- the part of a store that it uses
     where = SessionFilter()
     first = cache.get(where, "0")
     assert first is not None
     assert cache.get(where, "0") is first
-    slow.seconds = 0.4
-    began = time.monotonic()
+    slow.may_count.clear()
     assert cache.get(where, "1") is first
+    monkeypatch.setattr(_stats, "_WAIT", 0)
     assert cache.get(SessionFilter(project="new"), "1") is None, "longer than a reader wants to wait"
-    assert time.monotonic() - began < 1
-    eventually(lambda: cache.get(where, "1") is not first)
-    eventually(lambda: not cache._counting)
-    slow.seconds, slow.error = 0, StoreError("gone")
+    monkeypatch.setattr(_stats, "_WAIT", PATIENCE)
+    slow.may_count.set()
+    until(lambda: cache.get(where, "1") is not first, "the sums are not counted again")
+    until(lambda: not cache._counting, "something is still being counted")
+    slow.error = StoreError("gone")
     with pytest.raises(StoreError, match="gone"):
         cache.get(SessionFilter(project="other"), "1")
     cache.close()
@@ -149,6 +146,24 @@ def test_brackets_in_brackets_are_not_laid_out() -> None:
 
     assert laid_out(deep) == deep
     assert laid_out('{"a": [1]}') == '{\n  "a": [\n    1\n  ]\n}'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (' {"a": 1}\n', True),
+        ("[1]", True),
+        (f"[{'1,' * 20_000}1]", True),
+        ("", False),
+        ("7", False),
+        ("[a](https://a.example) and [b]", False),
+        ("{not so}", False),
+        ("[" * 10_000 + "]" * 10_000, False),
+    ],
+)
+def test_json_is_told_from_words(text: str, expected: bool) -> None:
+    """What only begins and ends like it is somebody's text, unless it is too long to be looked at."""
+    assert is_data(text) is expected
 
 
 def test_a_table_wider_than_a_page_is_text() -> None:

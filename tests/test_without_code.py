@@ -13,6 +13,7 @@ import pytest
 
 from langchain_sessions.store import open_store
 from tests.support.otlp_receiver import otlp_receiver
+from tests.support.waiting import PATIENCE
 
 APPLICATION = """
 from langchain_core.language_models import FakeListChatModel
@@ -47,7 +48,7 @@ def run(code: str, *command: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from openinference.semconv.trace import (
@@ -30,7 +31,7 @@ _PLAIN: Final = "text/plain"
 
 _JSON: Final = "application/json"
 
-_INDEX_DIGITS: Final = 9
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,7}")
 """Python refuses to read very long numbers, and no list is so long."""
 
 
@@ -106,6 +107,28 @@ def payload(attributes: Attributes, key: str) -> Payload:
     return Payload(content, failed=message.get("status") == "error")
 
 
+def numbered(attributes: Attributes, prefix: str) -> dict[int, dict[str, Value]]:
+    """Return the items of a flattened list (`prefix.0.role`, `prefix.1.role`, ...), in their order.
+
+    Args:
+        attributes: A span's, or the fields of such an item.
+        prefix: The name of the list.
+
+    Returns:
+        The fields of each item by its number. Numbers may be missing; what has none that Python would write,
+        "01" for one, is no item.
+    """
+    items: dict[int, dict[str, Value]] = {}
+    start = f"{prefix}."
+    for key, value in attributes.items():
+        if not key.startswith(start):
+            continue
+        index, _, field = key[len(start) :].partition(".")
+        if _INDEX.fullmatch(index):
+            items.setdefault(int(index), {})[field] = value
+    return {index: items[index] for index in sorted(items)}
+
+
 def escaped(text: str) -> str:
     """A text with half a surrogate pair in it as it can be stored and sent; any other one as it is."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -166,15 +189,7 @@ def _calls_text(message: Mapping[str, Value]) -> str:
 
 def _items(attributes: Attributes, prefix: str) -> list[dict[str, Value]]:
     """Put a flattened list (`prefix.0.role`, `prefix.1.role`, ...) together again, by index."""
-    items: dict[int, dict[str, Value]] = {}
-    start = f"{prefix}."
-    for key, value in attributes.items():
-        if not key.startswith(start):
-            continue
-        index, _, field = key[len(start) :].partition(".")
-        if index.isdecimal() and index.isascii() and len(index) < _INDEX_DIGITS:
-            items.setdefault(int(index), {})[field] = value
-    return [items[index] for index in sorted(items)]
+    return list(numbered(attributes, prefix).values())
 
 
 def _json_object(value: str) -> dict[str, object]:

@@ -14,6 +14,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
 
+from tests.support.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForLLMRun
 
@@ -61,10 +63,10 @@ def asking(url: str) -> BaseTool:
     """Return a tool named `ask` that posts the question to a service, with httpx."""
 
     def ask(question: str) -> str:
-        return _text(httpx.post(url, json={"question": question}))
+        return _text(httpx.post(url, json={"question": question}, timeout=PATIENCE))
 
     async def ask_in_a_coroutine(question: str) -> str:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             return _text(await client.post(url, json={"question": question}))
 
     return StructuredTool.from_function(ask, ask_in_a_coroutine, description="Ask the service.")

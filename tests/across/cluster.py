@@ -9,7 +9,7 @@ import logging
 import secrets
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -20,6 +20,7 @@ from opentelemetry.propagate import extract
 from langchain_sessions import SessionPolicy, instrument
 from tests.across.telemetry import tracer_provider
 from tests.support import runnables
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -85,16 +86,17 @@ def cluster() -> Generator[Any]:
             finally:
                 started = [it for it in psutil.Process().children(recursive=True) if it not in others]
                 ray.shutdown()
-                _, left = psutil.wait_procs(started, timeout=20)
+                _, left = psutil.wait_procs(started, timeout=PATIENCE)
             assert left == []
 
 
 def _listening() -> set[str]:
     """Return the addresses on which this process and those that it has started listen."""
     this = psutil.Process()
-    return {
-        socket.laddr.ip.removeprefix("::ffff:")  # an IPv4 address, as a socket for both versions has it
-        for process in (this, *this.children(recursive=True))
-        for socket in process.net_connections("tcp")
-        if socket.status == psutil.CONN_LISTEN
-    }
+    found: set[str] = set()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # idle ones may end just now
+            sockets = [it for it in process.net_connections("tcp") if it.status == psutil.CONN_LISTEN]
+            # An IPv4 address, as a socket for both versions has it, has a prefix.
+            found.update(it.laddr.ip.removeprefix("::ffff:") for it in sockets)
+    return found

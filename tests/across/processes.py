@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,7 +25,9 @@ ROOT: Final = Path(__file__).parents[2]
 LISTENING: Final = r"listening on port (\d+)"
 """What our own programs print when they take requests. They choose the port, so nobody can take it before."""
 
-_TO_START: Final = 60.0  # seconds; a first import on a busy machine takes many
+_WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS: Final = iter(range(20_000 + 1_000 * _WORKER, 21_000 + 1_000 * _WORKER))
+
 _TO_STOP: Final = 15.0
 _BETWEEN_LOOKS: Final = 0.02
 
@@ -82,14 +86,21 @@ def python_module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface for a program that cannot choose one itself."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """Return a port of the loopback interface for a program that cannot choose one itself.
+
+    It is below those that the system gives to whoever asks for any, and each is returned once: so nobody
+    takes it before the program does.
+    """
+    for port in _PORTS:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    msg = "no port is left"
+    raise AssertionError(msg)
 
 
 def _wait_until(ready: str, program: subprocess.Popen[bytes], log: Path) -> re.Match[str]:
-    deadline = time.monotonic() + _TO_START
-    while time.monotonic() < deadline:
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
         ended = program.poll() is not None  # asked first: what it said last is then in the log
         if match := re.search(ready, _said(log)):
             return match
@@ -97,7 +108,7 @@ def _wait_until(ready: str, program: subprocess.Popen[bytes], log: Path) -> re.M
             f"it ended with {program.returncode} before it was ready, having said:\n{_said(log)}"
         )
         time.sleep(_BETWEEN_LOOKS)
-    msg = f"it was not ready after {_TO_START} s, having said:\n{_said(log)}"
+    msg = f"it was not ready after {PATIENCE} s, having said:\n{_said(log)}"
     raise AssertionError(msg)
 
 

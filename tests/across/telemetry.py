@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from langchain_sessions import SessionPolicy, instrument, uninstrument
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,7 +30,7 @@ def exporting_to(endpoint: str) -> dict[str, str]:
 def tracer_provider(service: str, endpoint: str | None = None) -> TracerProvider:
     """Return a provider that exports each span as it ends, by default to where the environment says."""
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service}))
-    exporter = OTLPSpanExporter(endpoint=endpoint, compression=Compression.Gzip)
+    exporter = OTLPSpanExporter(endpoint=endpoint, compression=Compression.Gzip, timeout=PATIENCE)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return provider
 

@@ -18,6 +18,7 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from langchain_sessions import SessionPolicy, instrument
 from tests.across.telemetry import tracer_provider
 from tests.support import runnables
+from tests.support.waiting import PATIENCE
 
 CHAIN: Final = RunnableLambda(lambda question: {"q": question}) | runnables.chain()
 Question = Annotated[str, Body(embed=True)]
@@ -44,7 +45,7 @@ async def answer_together(question: Question) -> Answer:
     """Answer two requests at the same time: the chain of each waits inside for the other's."""
 
     async def meet(question: str) -> str:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await meeting.wait()
         return question
 

@@ -14,8 +14,10 @@ from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from langchain_sessions import SessionPolicy, instrument
 from tests.across.telemetry import tracer_provider
 from tests.support import runnables
+from tests.support.waiting import PATIENCE
 
 app: Final[Any] = Celery("tests.across.worker")
+app.conf.worker_proc_alive_timeout = PATIENCE  # in seconds: what a process imports may take more than its 4
 
 
 @app.task

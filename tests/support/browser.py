@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
+
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -25,12 +27,16 @@ PHONE: Final = (390, 844)
 # As root, in a container: neither has what Chromium's own sandbox needs.
 _ARGUMENTS: Final = ["--no-sandbox", "--disable-dev-shm-usage"]
 
+_PATIENCE_MS: Final = 1_000 * PATIENCE
+
+expect.set_options(timeout=_PATIENCE_MS)
+
 
 @contextmanager
 def chromium() -> Generator[Browser]:
     """Start the browser. Playwright's event loop is in this thread until the block ends."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS, timeout=_PATIENCE_MS)
         try:
             yield browser
         finally:
@@ -80,8 +86,7 @@ def tab(
         **settings: Of a Playwright context, such as `color_scheme="dark"`.
     """
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **settings)
-    context.set_default_timeout(10_000)
-    context.set_default_navigation_timeout(30_000)  # Phoenix's page is large, and the machine may be busy
+    context.set_default_timeout(_PATIENCE_MS)
     page = context.new_page()
     opened = Tab(page, origin)
     trouble = opened.trouble

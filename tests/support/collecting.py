@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tests.across.processes import python_module, started
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     import subprocess
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _READY: Final = r"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=(\S+)"
-
-_TO_STOP: Final = 15.0
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Collector:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(_TO_STOP)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager

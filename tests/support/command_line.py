@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from click.testing import CliRunner
 
 from langchain_sessions.view.cli import cli
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -27,7 +28,7 @@ def run_alone(code: str, *arguments: str, **environment: str) -> subprocess.Comp
     """Run Python code in an interpreter of its own."""
     command = [sys.executable, "-c", code, *arguments]
     environment = {**os.environ, "COLUMNS": "80", **environment}
-    return subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, check=False, timeout=PATIENCE)
 
 
 def lines(text: str) -> list[str]:

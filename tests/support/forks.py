@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import select
 import traceback
 from typing import TYPE_CHECKING
+
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +19,8 @@ def in_a_fork(work: Callable[[], object]) -> int:
     child = os.fork()
     if child == 0:
         code = 1
+        # Another thread may have held a lock that nobody frees here.
+        faulthandler.dump_traceback_later(2 * PATIENCE, exit=True, file=2)
         try:
             work()
             code = 0
@@ -36,7 +41,7 @@ def signal_pair() -> tuple[Callable[[], object], Callable[[], object]]:
     receive, send = os.pipe()
 
     def wait() -> None:
-        assert select.select([receive], [], [], 60)[0], "the other process does not go on"
+        assert select.select([receive], [], [], PATIENCE)[0], "the other process does not go on"
         os.read(receive, 1)
 
     return lambda: os.write(send, b"!"), wait

@@ -24,6 +24,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.support.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
@@ -81,7 +83,7 @@ class OTLPReceiver:
         with self._arrival:
             self._spans.clear()
 
-    def wait_for(self, expectation: Expectation, timeout: float = 20) -> list[ReceivedSpan]:
+    def wait_for(self, expectation: Expectation, timeout: float = PATIENCE) -> list[ReceivedSpan]:
         """Return the spans once they are what is expected; fail, and show them, if that takes too long."""
         with self._arrival:
             arrived = self._arrival.wait_for(lambda: expectation(self._spans), timeout)
@@ -120,7 +122,7 @@ class _HTTPServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     # The base class speaks HTTP/1.0, so that no exporter keeps a connection open, and with it a thread.
-    timeout = 5  # a client that connects and says nothing does not hold up the end of the test
+    timeout = 30  # a client that connects and says nothing does not hold up the end of the test
 
     def __init__(self, app: OTLPReceiver, *args: Any) -> None:
         self._app = app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from langchain_sessions.store._otlp import PROTOBUF, request_from_spans
 from tests.across.processes import ROOT, free_port, running
+from tests.support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -39,11 +39,6 @@ PYTHON: Final = INSTALLED / "bin/python"
 _LIST: Final = ROOT / "constraints/phoenix.txt"
 
 _READY: Final = r"(?s)^pid (\d+)\n.*Uvicorn running on (http://\S+)"
-
-_TO_ARRIVE: Final = 60.0
-"""Seconds. Phoenix answers before it stores, and stores about a hundred spans a second."""
-
-_BETWEEN_LOOKS: Final = 0.1
 
 PROGRAM: Final = """
 import os
@@ -100,14 +95,15 @@ class Phoenix:
         some = [replace(span, resource={PROJECT_NAME: project}) for span in spans]
         headers = {"Content-Type": PROTOBUF}
         body = request_from_spans(some).SerializeToString()
-        httpx.post(f"{self.url}/v1/traces", content=body, headers=headers).raise_for_status()
+        address = f"{self.url}/v1/traces"
+        httpx.post(address, content=body, headers=headers, timeout=PATIENCE).raise_for_status()
         self.sent[project] += len(some)
         self.settle(project)
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """Ask in GraphQL, and return the data of the answer."""
         asked = {"query": query, "variables": variables}
-        answer = httpx.post(f"{self.url}/graphql", json=asked, timeout=60).raise_for_status().json()
+        answer = httpx.post(f"{self.url}/graphql", json=asked, timeout=PATIENCE).raise_for_status().json()
         assert "errors" not in answer, answer
         return answer["data"]
 
@@ -123,24 +119,26 @@ class Phoenix:
 
     def delete_project(self, project: str) -> None:
         """Delete a project."""
-        httpx.delete(f"{self.url}/v1/projects/{self.project_id(project)}").raise_for_status()
+        address = f"{self.url}/v1/projects/{self.project_id(project)}"
+        httpx.delete(address, timeout=PATIENCE).raise_for_status()
         del self.sent[project]
 
     def delete_trace(self, project: str, spans: Sequence[Span]) -> None:
         """Delete the trace that these are the spans of."""
-        httpx.delete(f"{self.url}/v1/traces/{spans[0].trace_id}").raise_for_status()
+        address = f"{self.url}/v1/traces/{spans[0].trace_id}"
+        httpx.delete(address, timeout=PATIENCE).raise_for_status()
         self.sent[project] -= len(spans)
 
     def settle(self, project: str) -> None:
-        """Wait until a project has all the spans that it was sent."""
+        """Wait until a project has all the spans that it was sent: Phoenix answers before it stores."""
         query = "query ($name: String!) { getProjectByName(name: $name) { recordCount } }"
-        deadline = time.monotonic() + _TO_ARRIVE
-        count = 0
-        while count < self.sent[project] and time.monotonic() < deadline:
+
+        def count() -> int:
             found = self.ask(query, name=project)["getProjectByName"]
-            count = found["recordCount"] if found else 0
-            time.sleep(_BETWEEN_LOOKS)
-        assert count == self.sent[project], f"Phoenix has {count} of {self.sent[project]} spans"
+            return found["recordCount"] if found else 0
+
+        until(lambda: count() >= self.sent[project], f"Phoenix has not all of {self.sent[project]} spans")
+        assert count() == self.sent[project]
 
 
 def distinct(salt: str, spans: Iterable[Span]) -> list[Span]:
@@ -162,7 +160,7 @@ def distinct(salt: str, spans: Iterable[Span]) -> list[Span]:
 
 class _Exporter(OTLPSpanExporter):
     def __init__(self, phoenix: Phoenix, project: str) -> None:
-        super().__init__(endpoint=f"{phoenix.url}/v1/traces")
+        super().__init__(endpoint=f"{phoenix.url}/v1/traces", timeout=PATIENCE)
         self._phoenix = phoenix
         self._project = project
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_sessions.store import SessionStore, open_store
 from tests.support.traces import SESSION_ID, USER_ID
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -20,20 +20,15 @@ __all__ = ["SERVING", "ids_of_spans", "stored", "told"]
 SERVING: Final = r"running on (http://127\.0\.0\.1:\d+)"
 """What uvicorn prints when it takes requests, and where."""
 
-_PATIENCE: Final = 20.0  # seconds; other processes write, within a fraction of one
-
 
 @contextmanager
-def stored(path: Path, *session_ids: str, turns: int) -> Generator[SessionStore]:
-    """Read a store, written by another process, when so many turns are in it, or in these sessions of it."""
-    deadline = time.monotonic() + _PATIENCE
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def stored(path: Path, *session_ids: str, turns: int, spans: int = 0) -> Generator[SessionStore]:
+    """Read a store, written by another process, when so much is in it, or in these sessions of it."""
+    until(path.exists, f"{path} is not there")
     store = open_store(path)
     try:
-        while (found := _turns(store, session_ids)) < turns:
-            assert time.monotonic() < deadline, f"{found} of {turns} turns are stored"
-            time.sleep(0.05)
+        until(lambda: _turns(store, session_ids) >= turns, f"fewer than {turns} turns are stored")
+        until(lambda: store.stats().spans >= spans, f"fewer than {spans} spans are stored")
         yield store
     finally:
         store.close()

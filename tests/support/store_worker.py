@@ -1,17 +1,18 @@
-"""A process that writes to a store, or reads it, until it is told to stop.
+"""A process that writes to a store, or reads it.
 
-Its arguments are "write", the path, the writer's number and how many batches; or "read" and the path.
+Its arguments are "write", the path, the writer's number and how many batches; or "read", the path and how
+many turns there will be in the end.
 """
 
 from __future__ import annotations
 
-import select
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from langchain_sessions.store import SQLiteSessionStore, iter_sessions
 from tests.support.spans import turn
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from langchain_sessions.store import Span
@@ -30,19 +31,20 @@ def batch_of(name: int, number: int) -> list[Span]:
 
 
 def write(path: str, name: int, batches: int) -> None:
-    """Write batches, and say after each that it is stored."""
-    with closing(SQLiteSessionStore(path)) as store:
+    """Write batches, and say after each that it is stored. In the middle, wait for a line on the input."""
+    with closing(SQLiteSessionStore(path, wait=PATIENCE)) as store:
         for number in range(batches):
+            if number == batches // 2:
+                sys.stdin.readline()
             store.add(batch_of(name, number))
-            sys.stdout.write(f"{number}\n")
-            sys.stdout.flush()
+            say(number)
 
 
-def read(path: str) -> None:
-    """Read all that there is, until the input ends; what is read has to be of one moment."""
-    readings = 0
-    with closing(SQLiteSessionStore(path)) as store:
-        while not select.select([sys.stdin], [], [], 0)[0]:
+def read(path: str, turns: int) -> None:
+    """Read all that there is, until all turns are there; say how many are. What is read is of one moment."""
+    found = 0
+    with closing(SQLiteSessionStore(path, wait=PATIENCE)) as store:
+        while found < turns:
             for summary in iter_sessions(store):
                 session = store.session(summary.id)
                 assert session.turn_count == len(session.turns)
@@ -50,12 +52,18 @@ def read(path: str) -> None:
             stats = store.stats()
             assert stats.prompt_tokens == 3 * stats.turns
             assert len(store.search("question", limit=5)) <= 5
-            readings += 1
-    sys.stdout.write(f"{readings}\n")
+            found = stats.turns
+            say(found)
+
+
+def say(number: int) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:
-        read(sys.argv[2])
+        read(sys.argv[2], int(sys.argv[3]))

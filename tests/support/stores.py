@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_sessions.store import Session, SQLiteSessionStore, iter_sessions
 from langchain_sessions.store._words import TOKENIZER, indexed
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -21,7 +22,7 @@ Item = TypeVar("Item")
 @contextmanager
 def raw(path: Path) -> Generator[sqlite3.Connection]:
     """A connection to the file itself, past the store."""
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)) as connection:
         yield connection
 
 

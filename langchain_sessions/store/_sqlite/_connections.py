@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 from weakref import finalize
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 WAIT: Final = 10.0
 """Seconds for which a statement waits when another process writes."""
+
+_SHORT_WAIT_MS: Final = 100
+"""For how long a statement waits while a store is opened, before it is asked anew whether there is a need."""
 
 _CACHE_KIB: Final = 32 * 1024
 """Pages that a connection keeps in memory. The index of spans is written to at random places."""
@@ -47,7 +50,6 @@ class Connections:
         self.path: Final = path
         self._wait: Final = WAIT if wait is None else wait
         self._identity: FileId | None = None
-        self._renew()
         with explained(path):
             if may_create:
                 _make_file(path)
@@ -57,10 +59,13 @@ class Connections:
                 msg = f"the session store {path} is no file; name one"
                 raise StoreError(msg)
             self._identity = _identity(path)
-            self._idle.file = self._identity
-            self._check_inheritance()
-            with closing(self._open()) as connection:
-                _prepare(connection, path, self._wait)
+            self._renew()
+            try:
+                with self._borrowed() as connection:
+                    _prepare(connection, path, self._wait)
+            except BaseException:
+                self._idle.close()
+                raise
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
@@ -230,25 +235,46 @@ def _identity(path: Path) -> FileId:
 
 def _prepare(connection: sqlite3.Connection, path: Path, wait: float) -> None:
     """Bring the file to the newest version, whoever else is about to do the same."""
-    version = _version(connection, path)
-    if version == len(MIGRATIONS):
-        return
-    if version == 0:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a pruned file can become smaller
-        _use_write_ahead_log(connection, wait)
-    while (version := _version(connection, path)) < len(MIGRATIONS):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if _version(connection, path) == version:  # nobody was faster
-                for statement in _statements(MIGRATIONS[version]):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {version + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+    give_up = time.monotonic() + wait
+    # In short waits: who comes second has nothing to wait for any more as soon as the first is done; but
+    # among processes that go on to write, it might not get the lock for long.
+    connection.execute(f"PRAGMA busy_timeout = {_SHORT_WAIT_MS}").fetchall()
+    while not _is_current(connection, path, give_up):
+        time.sleep(0.01)  # SQLite does not always wait itself when another process has just opened the file
+    connection.execute(f"PRAGMA busy_timeout = {round(1_000 * wait)}").fetchall()
+
+
+def _is_current(connection: sqlite3.Connection, path: Path, give_up: float) -> bool:
+    """Whether the file is of the newest version now; not if another process has it locked, for a while."""
+    try:
+        if (version := _version(connection, path)) == 0:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a pruned file can become smaller
+            # Readers and a writer do not wait for each other.
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        while version < len(MIGRATIONS):
+            _migrate(connection, path, version)
+            version = _version(connection, path)
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error) or time.monotonic() > give_up:
             raise
+        return False
+    return True
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    """Take the file from one version to the next, in one transaction, if nobody was faster."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _version(connection, path) == version:
+            for statement in _statements(MIGRATIONS[version]):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
@@ -274,21 +300,6 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         )
         raise StoreError(msg)
     return version
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection, wait: float) -> None:
-    """Switch the file to a log that is written ahead: readers and a writer do not wait for each other."""
-    give_up = time.monotonic() + wait
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        except sqlite3.OperationalError as error:
-            # SQLite does not wait here, as it does elsewhere, when another process has just opened the file.
-            if "locked" not in str(error) or time.monotonic() > give_up:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 def _statements(script: str) -> Iterator[str]:

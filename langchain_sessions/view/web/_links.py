@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 if TYPE_CHECKING:
-    from langchain_sessions.store import SessionSummary, Turn
+    from langchain_sessions.store import SessionSummary, Span, Turn
 
 
 def address(path: str, **parameters: str | int | None) -> str:
@@ -41,6 +41,24 @@ def turn_anchor(turn: Turn) -> str:
 def trace_address(turn: Turn) -> str:
     """Where the spans of a turn are shown."""
     return address("/trace", id=turn.session_id, project=turn.project, turn=turn.trace_id)
+
+
+def span_address(turn: Turn, span: Span, **parameters: str | int | None) -> str:
+    """Where a span of a turn is shown.
+
+    Args:
+        turn: The turn.
+        span: The span.
+        **parameters: With which of its messages, documents or attributes it begins.
+    """
+    here = {"id": turn.session_id, "project": turn.project, "turn": turn.trace_id, "span": span.span_id}
+    return address("/span", **here, **parameters)
+
+
+def attribute_address(turn: Turn, span: Span, key: str, part: str = "attribute") -> str:
+    """Where an attribute of a span, or with the part "resource" of its process, is shown in full."""
+    here = {"id": turn.session_id, "project": turn.project, "turn": turn.trace_id, "span": span.span_id}
+    return address("/text", **here, part=part, key=key)
 
 
 def text_address(turn: Turn, part: str) -> str:

@@ -46,6 +46,20 @@ def html_of(text: str) -> Markup:
     return Markup((_WITHOUT_TABLES if is_wide else _MARKDOWN).render(text))
 
 
+def not_loaded(kind: str, name: str, url: str = "") -> Markup:
+    """Stand in for a picture, or whatever else a browser would fetch from elsewhere: a link to it.
+
+    Args:
+        kind: What it is, "Image" for one.
+        name: What it is called.
+        url: Where it is. If that is not on the web, or empty, it is no link.
+    """
+    label = f'<span class="not-loaded">{escapeHtml(kind)}, not loaded:</span> {escapeHtml(name)}'
+    if not _may_link(url):
+        return Markup(label)
+    return Markup(f'<a class="image" {_attributes(href=url, **_OUTSIDE)}>{label}</a>')
+
+
 def _may_link(url: str) -> bool:
     return _ALLOWED.match(url) is not None
 
@@ -80,11 +94,8 @@ def _image(
     _self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, _env: EnvType
 ) -> str:
     token = tokens[index]
-    name = escapeHtml(token.content or "without a description")
-    label = f'<span class="not-loaded">Image, not loaded:</span> {name}'
-    if token.meta.get("inside"):
-        return label
-    return f'<a class="image" {_attributes(href=str(token.attrs["src"]), **_OUTSIDE)}>{label}</a>'
+    url = "" if token.meta.get("inside") else str(token.attrs["src"])
+    return not_loaded("Image", token.content or "without a description", url)
 
 
 def _fence(

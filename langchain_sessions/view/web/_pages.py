@@ -123,6 +123,10 @@ def hit_groups(
     return [HitGroup(it, tuple(views)) for it, views in zip(sessions, found, strict=True) if it is not None]
 
 
+def call_line(name: str, arguments: str) -> str:
+    """Write the beginning of a tool's call in one line."""
+    return beginning(call(cut(name, _CALL), cut(arguments, _CALL * 4)), _CALL)
+
+
 def _tool(tool: ToolUse) -> ToolView:
-    line = call(cut(tool.name, _CALL), cut(tool.input, _CALL * 4))
-    return ToolView(tool, beginning(line, _CALL), previewed(tool.input), previewed(tool.output))
+    return ToolView(tool, call_line(tool.name, tool.input), previewed(tool.input), previewed(tool.output))

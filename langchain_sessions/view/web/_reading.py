@@ -13,6 +13,7 @@ from langchain_sessions.view.web import _charts, _pages, _tree
 from langchain_sessions.view.web._links import address
 from langchain_sessions.view.web._query import BadRequestError
 from langchain_sessions.view.web._responses import html, is_known, places_checked, tag, unchanged
+from langchain_sessions.view.web._span import span_view
 from langchain_sessions.view.web._texts import PAGE, laid_out, visible
 
 if TYPE_CHECKING:
@@ -91,14 +92,18 @@ class Reading:
         """Show what a span has."""
         turn = self._turn(request)
         span = _found(self._spans(turn), request.query_params.get("span", ""))
+        start = min(_whole(request, "attributes") or 0, max(0, len(span.attributes) - 1))
         return html(
             "span.html",
             turn=turn,
             span=span,
-            attributes=_tree.facts(span.attributes),
+            kind=_tree.kind_of(span),
+            said=span_view(turn, span, {side: _whole(request, side) for side in ("input", "output")}),
+            attributes=_tree.facts(span.attributes, start),
+            start=start,
+            size=_tree.ATTRIBUTES,
             resource=_tree.facts(span.resource),
             events=[(event, _tree.facts(event.attributes)) for event in span.events[: _tree.ATTRIBUTES]],
-            left=max(0, len(span.attributes) - _tree.ATTRIBUTES),
         )
 
     def text(self, request: Request) -> Response:

@@ -32,8 +32,12 @@ _PRETTY: Final = 20_000
 _LINE: Final = 80
 """Characters that need no box of their own."""
 
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-"""What HTML has no place for: escape sequences of terminals, for instance. They stay visible as `\\x1b`."""
+_MASKED: Final = "__REDACTED__"
+"""What OpenInference writes in the place of what is hidden. In markdown it would be another word in bold."""
+
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What HTML has no place for: escape sequences of terminals, for instance, and what cannot be encoded: halves
+of characters. They stay visible as `\\x1b`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +60,24 @@ class Shown:
         return self.length <= _LINE and "\n" not in self.html
 
 
-def written(text: str) -> Shown:
+def written(text: str, most: int = RENDERED) -> Shown:
     """Show a text that a person wrote as it was written: people who type `*` or `#` mean that."""
-    start = cut(text, RENDERED)
+    start = cut(text, most)
     return Shown(escape(visible(start)), len(text) - len(start), len(text))
 
 
-def rendered(text: str) -> Shown:
+def rendered(text: str, most: int = RENDERED) -> Shown:
     """Show a text that a model wrote: markdown."""
-    start = cut(text, RENDERED)
+    if text == _MASKED:
+        return written(text)
+    start = cut(text, most)
     return Shown(html_of(visible(start)), len(text) - len(start), len(text))
 
 
-def previewed(text: str) -> Shown:
+def previewed(text: str, most: int = PREVIEWED) -> Shown:
     """Show what a program wrote, JSON with its lines and indents."""
     pretty = laid_out(text)
-    start = cut(pretty, PREVIEWED)
+    start = cut(pretty, most)
     return Shown(escape(visible(start)), len(pretty) - len(start), len(text))
 
 
@@ -105,6 +111,20 @@ def laid_out(text: str) -> str:
         return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):
         return text
+
+
+def is_data(text: str) -> bool:
+    """Tell whether a text is JSON; one that is too long to be looked at, whether it begins and ends so."""
+    start, end = text.lstrip()[:1], text.rstrip()[-1:]
+    if (start, end) not in {("{", "}"), ("[", "]")}:
+        return False
+    if len(text) > _PRETTY:
+        return True
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _depth(text: str) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from langchain_sessions.view._fields import text_of
 from langchain_sessions.view._spans import in_tree
 from langchain_sessions.view.web._texts import previewed
 
@@ -22,7 +22,7 @@ DEEPEST: Final = 12
 """Levels that are indented; those below are drawn at the last one, with their level in words."""
 
 ATTRIBUTES: Final = 200
-"""Attributes of a span that are shown."""
+"""Attributes on a page."""
 
 _KINDS: Final = frozenset(
     {
@@ -97,20 +97,20 @@ def rows(spans: Sequence[Span]) -> list[Row]:
     return [_row(span, depth, first, whole) for span, depth in in_tree(spans)]
 
 
-def facts(values: Mapping[str, object]) -> list[Fact]:
-    """Show the attributes of a span, by name."""
-    return [Fact(name, previewed(text_of(values[name]))) for name in sorted(values)[:ATTRIBUTES]]
+def facts(values: Mapping[str, object], start: int = 0) -> list[Fact]:
+    """Show attributes by name, a page of them."""
+    names = sorted(values)[start : start + ATTRIBUTES]
+    return [Fact(name, previewed(text_of(values[name]))) for name in names]
 
 
-def text_of(value: object) -> str:
-    """Write the value of an attribute."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+def kind_of(span: Span) -> tuple[str, str]:
+    """The OpenInference kind of a span in lower case, or "span"; and the one that has its colour."""
+    kind = str(span.attributes.get("openinference.span.kind") or "span").lower()[:30]
+    return kind, kind if kind in _KINDS else "span"
 
 
 def _row(span: Span, depth: int, first: int, whole: int) -> Row:
-    kind = str(span.attributes.get("openinference.span.kind") or "span").lower()[:30]
+    kind, style = kind_of(span)
     left = _WIDTH * (span.start_ns - first) // whole
     width = max(_NARROWEST, _WIDTH * max(0, span.duration_ns) // whole)
     counts = (span.attributes.get(f"llm.token_count.{it}") for it in ("prompt", "completion"))
@@ -118,7 +118,7 @@ def _row(span: Span, depth: int, first: int, whole: int) -> Row:
         span=span,
         depth=depth,
         kind=kind,
-        style=kind if kind in _KINDS else "span",
+        style=style,
         left=min(left, _WIDTH - _NARROWEST),
         width=min(width, _WIDTH - min(left, _WIDTH - _NARROWEST)),
         tokens=_sum(counts) if kind == "llm" else 0,
