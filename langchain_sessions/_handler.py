@@ -13,6 +13,7 @@ from langchain_sessions import _overlay
 from langchain_sessions._discovery import Discovery
 from langchain_sessions._executing import at_rest, begin_leaf, end_leaf, executing, note_token, starting
 from langchain_sessions._langchain import langchain_parent
+from langchain_sessions._misuse import takes_no_id
 from langchain_sessions._policy import SessionPolicy
 from langchain_sessions._privacy import scrub
 from langchain_sessions._readable import questions_in, turn_of
@@ -26,6 +27,7 @@ from langchain_sessions._upstream import (
     TraceConfig,
     context_for_end,
     context_for_start,
+    context_with_tags,
     forget_run,
     metadata_of,
     span_of_run,
@@ -74,12 +76,14 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         separate_trace_from_runtime_context: Start a new trace for every outermost run, even inside a span.
 
     Raises:
-        TypeError: If `tracer_provider`, `config` or `policy` is of another type.
+        TypeError: If `tracer_provider`, `config` or `policy` is of another type, or an id is given: each call
+            gives its own.
         StoreError: If the store is damaged, not a session store, or one of a later version.
     """
 
     run_inline = True
 
+    @takes_no_id
     def __init__(
         self,
         *,
@@ -336,6 +340,8 @@ class SessionCallbackHandler(LightRecords, OpenInferenceTracer):
         if live.provisional and run.parent_run_id is not None:
             ids = live.settled_ids()  # what may turn out to be another one is written at the end
         context = self._start_context(live, ids)
+        if run.tags and live.parent is None:
+            context = context_with_tags(context, run.tags, live.secrets)
         if live.secrets:
             run.name = scrub(run.name, live.secrets)
         token = attach(context)

@@ -17,6 +17,7 @@ from opentelemetry import trace as trace_api
 from langchain_sessions import _overlay
 from langchain_sessions._executing import ConfigureHook
 from langchain_sessions._handler import SessionCallbackHandler
+from langchain_sessions._misuse import takes_no_id
 from langchain_sessions._upstream import (
     OpenInferenceTracer,
     add_processor,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from langchain_sessions._upstream import TraceConfig
 
 
+@takes_no_id
 def instrument(
     tracer_provider: TracerProvider | None = None,
     *,
@@ -74,7 +76,7 @@ def instrument(
         The handler that traces the runs. It counts the errors and the refused baggage of the processor, too.
 
     Raises:
-        TypeError: If an argument is of another type.
+        TypeError: If an argument is of another type, or an id is given: each call gives its own.
         StoreError: If the store is damaged, not a session store, or one of a later version.
     """
     settings = (tracer_provider, policy, config, store, separate_trace_from_runtime_context)

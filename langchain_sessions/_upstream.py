@@ -26,7 +26,7 @@ from langchain_sessions._readable import Masks, with_turn
 from langchain_sessions._runs import CONVERSATION_ID, NO_CONTEXT, NO_IDS, SESSION_ID, STARTING, USER_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from uuid import UUID
 
     from langchain_core.tracers.schemas import Run
@@ -43,6 +43,7 @@ __all__ = [
     "add_processor",
     "context_for_end",
     "context_for_start",
+    "context_with_tags",
     "forget_run",
     "has_processor",
     "keep_instrumentor_out",
@@ -55,6 +56,7 @@ __all__ = [
 
 _IDS: Final = frozenset({SESSION_ID, USER_ID})
 _SPAN_KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
+_TAGS: Final = SpanAttributes.TAG_TAGS
 
 _CONTEXT_TEXTS: Final = (
     SpanAttributes.METADATA,
@@ -110,11 +112,14 @@ class SessionSpan(OpenInferenceSpan):
         return self._self_secrets
 
     def conceal(self, secrets: Mapping[str, str]) -> None:
-        """Replace these raw ids, too, by their pseudonyms: in the name, and in all that is written now on."""
+        """Replace these raw ids, too, by their pseudonyms: in name, tags, and all that is written now on."""
         self._self_secrets = {**self._self_secrets, **secrets}
         name = getattr(self._self_sdk_span, "name", None)
         if isinstance(name, str) and (hidden := scrub(name, secrets)) != name:
             self._self_sdk_span.update_name(hidden)
+        attributes: Mapping[str, AttributeValue] = getattr(self._self_sdk_span, "attributes", None) or {}
+        if tags := attributes.get(_TAGS):  # written when the span began, before an id that is found late
+            self.set_attribute(_TAGS, tags)
 
     def identify(self, ids: Mapping[str, str]) -> None:
         """Write the ids now, and again when the span ends."""
@@ -347,6 +352,16 @@ def context_for_start(
             if key in values:
                 values[key] = scrub(values[key], secrets)
     return Context(values)
+
+
+def context_with_tags(around: Context, tags: Iterable[str], secrets: Mapping[str, str]) -> Context:
+    """Return a context with these tags in it, too, for OpenInference to start a span.
+
+    OpenInference records the tags of its own context, not those that a run is given in its config.
+    """
+    known = cast("Iterable[str]", around.get(_TAGS) or ())
+    every = list(dict.fromkeys(it for it in (*known, *tags) if isinstance(it, str)))
+    return Context({**around, _TAGS: scrub(every, secrets) if secrets else every})
 
 
 def context_for_end(ambient: Context) -> Context:

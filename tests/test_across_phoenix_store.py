@@ -30,6 +30,8 @@ from langchain_sessions.store import (
     StoreError,
     StoreUnavailableError,
     WritableSessionStore,
+    iter_sessions,
+    iter_turns,
     open_store,
 )
 from langchain_sessions.store._measures import moment
@@ -179,6 +181,31 @@ def pages(read: Callable[[str | None], Page[Any]]) -> list[Any]:
         page = read(page.next)
         items += page
     return items
+
+
+def test_tags_are_not_asked_for(stores: Both) -> None:
+    """The error says what can be done instead, from whatever chooses sessions."""
+    phoenix, where = stores[0], SessionFilter(tag="beta")
+    for read in (
+        lambda: phoenix.sessions(where),
+        lambda: phoenix.search("x", where),
+        lambda: phoenix.stats(where),
+        lambda: next(iter_sessions(phoenix, where)),
+    ):
+        with pytest.raises(StoreError, match="cannot be chosen by tag; export them, and import the file"):
+            read()
+
+
+def test_everything_is_read_without_paging(stores: Both) -> None:
+    """As from a file."""
+    for sort in EVERY_SORT:
+        both = [[it.id for it in iter_sessions(store, sort=sort)] for store in stores]
+        assert sorted(both[0]) == sorted(both[1])
+    for summary in iter_sessions(stores[1]):
+        phoenix, file = (
+            [(it.trace_id, it.input, it.output) for it in iter_turns(store, summary.id)] for store in stores
+        )
+        assert phoenix == file
 
 
 def test_it_is_a_store_that_can_be_read(stores: Both) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,8 @@ from click.testing import CliRunner
 
 from langchain_sessions.store import AnnotatableSessionStore, Annotation, SQLiteSessionStore
 from langchain_sessions.view.cli import cli
+from tests.support.command_line import run
+from tests.support.stores import bring_back
 from tests.support.turns import turn
 from tests.support.web import text_of, visiting
 
@@ -114,11 +115,7 @@ def test_any_score_and_any_text_is_kept(store: SQLiteSessionStore) -> None:
 
 def test_a_file_of_the_first_version_gets_the_table(store: SQLiteSessionStore, path: Path) -> None:
     """Without losing anything."""
-    with sqlite3.connect(path) as db:
-        db.executescript("DROP TRIGGER forget_annotations; DROP TABLE annotations; PRAGMA user_version = 1;")
-        for column in ("conversation_id", "is_genai"):
-            db.execute(f"ALTER TABLE spans DROP COLUMN {column}")
-    db.close()
+    bring_back(path, 1)
     upgraded = SQLiteSessionStore(path)
     upgraded.annotate("other", HELPFUL)
     assert len(upgraded.sessions()) == 3
@@ -157,6 +154,21 @@ def test_the_command_writes_and_the_others_show(store: SQLiteSessionStore, path:
         "helpful",
         "note",
     ]
+
+
+def test_a_list_counts_notes(store: SQLiteSessionStore, path: Path) -> None:
+    """One is a note, two are 2 notes, at the place of the first one; on the page they are read behind it."""
+    store.annotate("other", HELPFUL)
+    store.annotate("other", Annotation(note="one"))
+    assert "helpful yes, 0.5 · note " in run("list", "--store", str(path)).output
+    store.annotate("other", Annotation(name="later", label="no"))
+    store.annotate("other", Annotation(note="two"))
+    assert "helpful yes, 0.5 · 2 notes · later no" in run("list", "--store", str(path)).output
+    with visiting(store) as client:
+        listed, session = client.get("/"), client.get("/session", params={"id": "other"})
+    assert '<span class="chip" title="one · two">2 notes</span>' in listed.text
+    assert '<span class="chip" title="it found the boat">helpful yes, 0.5</span>' in listed.text
+    assert "2 notes" not in session.text
 
 
 def test_the_command_says_what_is_wrong(store: SQLiteSessionStore, path: Path) -> None:

@@ -149,6 +149,12 @@ def test_an_empty_store_is_no_failure(place: Path) -> None:
     assert run("list").stdout == "No sessions.\n"
     assert run("stats").stdout.startswith("0 sessions")
     assert failed("show", "abc") == "Error: there is no session 'abc'; the store has no sessions"
+    assert (
+        failed("show")
+        == failed("show", "--json")
+        == failed("show", "--project", "x")
+        == "Error: No sessions."
+    )
 
 
 @pytest.mark.usefixtures("store")
@@ -167,6 +173,21 @@ def test_show_prints_a_session_as_a_chat() -> None:
         ["question", "2"],
         ["question", "3"],
     ]
+
+
+def test_show_without_an_id_shows_the_session_that_was_active_last(store: SQLiteSessionStore) -> None:
+    """Of the project that is named, and with the other options as ever; where to go on names the session."""
+    assert run("show").output == run("show", "gamma").output
+    assert run("show", "--project", "shop").output == run("show", "beta").output
+    assert run("show", "--json").output == run("show", "gamma", "--json").output
+    store.add(turn("it's long", 6)[:1] + turn("it's long", 7)[:1])
+    assert run("show", "--last", "1").output == run("show", "it's long", "--last", "1").output
+
+    more = lines(run("show", "--limit", "1").stdout)[-1]
+    assert more == f"There are more: the same again with 'it'\"'\"'s long' --from {7:032x}"
+    assert failed("show", "--project", "x") == (
+        "Error: there is no session in project 'x'; there are some in shop, support"
+    )
 
 
 @pytest.mark.usefixtures("store")
@@ -297,7 +318,9 @@ def test_json_cannot_steer_a_terminal(place: Path) -> None:
     assert read["spans"][0]["attributes"]["odd"] == "nan"
 
 
-@pytest.mark.parametrize("command", ["list", "show x", "search x", "stats", "prune --older-than 1d --yes"])
+@pytest.mark.parametrize(
+    "command", ["list", "show", "show x", "search x", "stats", "prune --older-than 1d --yes"]
+)
 def test_a_store_that_is_not_there_is_one_message(command: str, place: Path) -> None:
     """The message names the file and what to do; none is made."""
     assert failed(*command.split()) == (
@@ -397,6 +420,23 @@ def test_prune_asks_first(place: Path) -> None:
     assert run("prune", "--max-size", "1GB", "--yes").stdout.startswith("Deleted 0 sessions")
 
 
+@pytest.mark.usefixtures("store")
+def test_prune_tells_what_it_would_delete() -> None:
+    """With --dry-run, without being agreed to; nothing is deleted."""
+    newest = "the newest of them was active last 2026-01-01 00:05 UTC"
+    by_age = run("prune", "--older-than", "1d", "--dry-run")
+    assert (by_age.exit_code, by_age.stderr) == (0, "")
+    assert by_age.stdout == (f"Would delete 3 sessions (5 turns, 15 spans); {newest}. Nothing was deleted.\n")
+    by_size = run("prune", "--max-size", "0", "--dry-run").stdout
+    assert by_size == (
+        "Would delete about 3 sessions (5 turns, 15 spans), as if all spans were of one size; "
+        f"{newest}. Nothing was deleted.\n"
+    )
+    assert run("prune", "--max-size", "1GB", "--dry-run").stdout == "Nothing would be deleted.\n"
+    assert refused("prune", "--dry-run").endswith("say what to delete: --older-than 30d, or --max-size 500MB")
+    assert len(ids()) == 3
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 3), ("y", 0, 0), ("\x03", 130, 3)])
@@ -481,7 +521,8 @@ def test_times_are_dates_or_how_long_ago() -> None:
         ("prune --older-than 999999999999999w", "is too long"),
         ("prune --max-size 5XB", "'5XB' is not a size, such as 500MB or 2GiB"),
         ("search", "Missing argument 'TEXT...'"),
-        ("show", "Missing argument 'ID'"),
+        ("delete", "Missing argument 'ID'"),
+        ("show --from ff", "--from names a turn of a session: give its ID, too"),
         ("completion tcsh", "'tcsh' is not one of"),
     ],
 )
@@ -636,4 +677,5 @@ def test_an_id_that_was_forgotten_is_told(place: Path) -> None:
     )
     store.close()
 
-    assert "No sessions, but 1 trace in which no span names one." in run("list").output
+    for command in ("list", "show"):
+        assert "No sessions, but 1 trace in which no span names one." in run(command).output

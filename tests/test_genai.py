@@ -23,7 +23,7 @@ from langchain_sessions.store._reading import turn_of
 from langchain_sessions.view.terminal._spans import span_tree
 from langchain_sessions.view.web._tree import rows
 from tests.support.spans import expected, genai, members_of, messages, span
-from tests.support.stores import all_sessions, audit
+from tests.support.stores import all_sessions, audit, bring_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,10 +128,7 @@ def test_a_file_from_before_keeps_what_it_has(tmp_path: Path) -> None:
     path = tmp_path / "sessions.db"
     with closing(SQLiteSessionStore(path)) as store:
         store.add([span(1, session="a", said="hello")])
-        with store._connections.writing() as db:
-            for column in ("conversation_id", "is_genai"):
-                db.execute(f"ALTER TABLE spans DROP COLUMN {column}")
-            db.execute("PRAGMA user_version = 2")
+    bring_back(path, 2)
     with closing(SQLiteSessionStore(path)) as store:
         store.add([genai(2, 1, conversation="c", tokens=(3, 1))])
         [turn] = store.session("a").turns

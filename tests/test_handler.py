@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import logging
 import random
 import warnings
@@ -23,7 +24,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.util._once import Once
 
-from langchain_sessions import SessionCallbackHandler, SessionPolicy, current_session_id, session
+from langchain_sessions import SessionCallbackHandler, SessionPolicy, current_session_id, instrument, session
 from langchain_sessions._runs import LiveRuns
 from tests.support import runnables
 from tests.support.traces import SESSION_ID, USER_ID, Traces, attribute, trace_id_of
@@ -426,6 +427,57 @@ def test_wrong_arguments_are_refused() -> None:
         SessionCallbackHandler(tracer_provider="x")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="policy must be a SessionPolicy, not str"):
         SessionCallbackHandler(policy="own")  # type: ignore[arg-type]
+
+
+def test_tags_of_the_call_are_on_the_outermost_span(make_handler: MakeHandler, traces: Traces) -> None:
+    """With those of OpenInference's context, from its start; steps have what they have without us."""
+    seen: list[Any] = []
+
+    class Watching(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Any = None) -> None:
+            seen.append(attribute(span, SpanAttributes.TAG_TAGS))
+
+    traces.provider.add_span_processor(Watching())
+    call: Any = {**config(make_handler(), session_id="abc"), "tags": ["beta", "shared"]}
+    chain = RunnableLambda(str.upper) | RunnableLambda(str.lower)
+    chain.invoke("hi", call)
+    assert seen == [("beta", "shared"), None, None]
+    with using_attributes(tags=["shared", "context"]):
+        chain.invoke("hi", call)
+    assert seen[3:] == [("shared", "context", "beta"), ("shared", "context"), ("shared", "context")]
+    chain.invoke("hi", config(make_handler(config=TraceConfig()), session_id="abc"))
+    assert seen[6:] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names", "remedy"),
+    [
+        ((), {"session_id": "x"}, 'config: "metadata": {"session_id": "abc"}; or around the call: with '),
+        (("x",), {}, 'config: "metadata": {"session_id": "abc"}; or around the call: with '),
+        ((), {"thread_id": 1}, 'config: "configurable": {"thread_id": "abc"}; or around the call: with '),
+        ((), {"user_id": "x", "store": True}, 'with langchain_sessions.session("abc", user_id="ada")'),
+    ],
+)
+def test_an_id_is_given_to_calls_and_not_to_what_serves_them_all(
+    arguments: tuple[Any, ...], names: dict[str, Any], remedy: str
+) -> None:
+    """The error says where it goes; anything else that is unknown is Python's own error."""
+    for made in (SessionCallbackHandler, instrument):
+        with pytest.raises(TypeError) as caught:
+            made(*arguments, **names)
+        said = str(caught.value)
+        id_ = next(iter(names), "session_id")
+        assert said.startswith(f"{made.__name__} takes no {id_}, since one serves every conversation.")
+        assert remedy in said
+        with pytest.raises(TypeError, match="unexpected keyword argument 'sesion'"):
+            made(sesion="x")  # type: ignore[call-arg]
+    assert list(inspect.signature(SessionCallbackHandler).parameters) == [
+        "tracer_provider",
+        "config",
+        "policy",
+        "store",
+        "separate_trace_from_runtime_context",
+    ]
 
 
 def test_dropped_and_suppressed_runs_leave_nothing(make_handler: MakeHandler, traces: Traces) -> None:

@@ -143,6 +143,17 @@ def test_a_late_id_is_hidden_in_the_runs_that_knew_nothing_of_it(
     assert set(traces.sessions()) == {HIDDEN_ADA, POLICY.canonical(BOB)}
 
 
+@pytest.mark.parametrize("where", ["metadata", "configurable"])
+def test_a_raw_id_is_hidden_in_tags(where: str, handler: SessionCallbackHandler, traces: Traces) -> None:
+    """Also where it is found when the run has begun."""
+    call: Any = {"callbacks": [handler], "tags": ["beta", f"by {ADA}"], where: {"session_id": ADA}}
+    runnables.chain().invoke(QUESTION, call)
+    asyncio.run(runnables.chain().abatch([QUESTION], [call]))
+    assert not [span for span in traces if ADA in everything(span)]
+    tags = [attribute(span, SpanAttributes.TAG_TAGS) for span in traces]
+    assert [it for it in tags if it is not None] == [("beta", f"by {HIDDEN_ADA}")] * 2
+
+
 def test_openinferences_context_metadata_is_hidden_too(
     handler: SessionCallbackHandler, traces: Traces
 ) -> None:

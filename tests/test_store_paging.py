@@ -14,7 +14,7 @@ from langchain_sessions.store import (
 )
 from langchain_sessions.store._measures import moment
 from tests.support.spans import MINUTE, NOON, span, turn, with_ties
-from tests.support.stores import all_summaries
+from tests.support.stores import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def test_all_pages_have_each_session_once_the_largest_first(
 ) -> None:
     """Also where many are alike, and where the last page is full."""
     store.add(with_ties())
-    listed = all_summaries(store, sort=sort, limit=limit)
+    listed = list(walk(lambda after: store.sessions(sort=sort, limit=limit, after=after)))
 
     assert sorted(it.id for it in listed) == sorted(f"s{number}" for number in range(30))
     values = [SORTS[sort](it) for it in listed]
@@ -77,13 +77,14 @@ def test_a_list_that_is_written_to_can_be_read_on(store: SQLiteSessionStore, sor
 
 def filtered(store: SQLiteSessionStore, **conditions: object) -> set[str]:
     """The ids of the sessions that meet the conditions, read in small pages."""
-    return {it.id for it in all_summaries(store, SessionFilter(**conditions), limit=3)}  # type: ignore[arg-type]
+    where = SessionFilter(**conditions)  # type: ignore[arg-type]
+    return {it.id for it in walk(lambda after: store.sessions(where, limit=3, after=after))}
 
 
 def test_filters_hold_together(store: SQLiteSessionStore) -> None:
     """Each alone, and all at once; by every sort the same."""
     store.add(with_ties())
-    every = {it.id: it for it in all_summaries(store)}
+    every = {it.id: it for it in walk(lambda after: store.sessions(after=after))}
     half_past = moment(NOON + 3 * MINUTE)
 
     def wanted(condition: Callable[[SessionSummary], bool]) -> set[str]:
@@ -99,7 +100,8 @@ def test_filters_hold_together(store: SQLiteSessionStore) -> None:
     assert filtered(store, text="nothing of this") == set()
     combined = SessionFilter(project="shop", min_turns=2, since=half_past, text="answer", has_errors=True)
     for sort in SORTS:
-        assert {it.id for it in all_summaries(store, combined, sort=sort, limit=1)} == wanted(
+        pages = walk(lambda after, sort=sort: store.sessions(combined, sort=sort, limit=1, after=after))
+        assert {it.id for it in pages} == wanted(
             lambda it: (
                 it.project == "shop"
                 and it.turn_count >= 2

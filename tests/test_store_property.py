@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from langchain_sessions.store import SessionFilter, SQLiteSessionStore
-from tests.support.spans import MINUTE, SECOND, expected, messages, span
-from tests.support.stores import all_sessions, all_spans, all_summaries, audit, found
+from langchain_sessions.store import SessionFilter, SQLiteSessionStore, iter_sessions
+from langchain_sessions.store._sqlite._forecast import forecast
+from langchain_sessions.store._sqlite._retention import prune
+from tests.support.spans import MINUTE, NOON, SECOND, expected, messages, span
+from tests.support.stores import all_sessions, all_spans, audit, found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,10 +105,10 @@ def content(store: SQLiteSessionStore) -> dict[str, Any]:
         "stats": [store.stats(it) for it in (None, *filters)],
         "hits": {word: found(store, word) for word in WORDS},
         "texts": {
-            word: {(it.project, it.id) for it in all_summaries(store, SessionFilter(text=word))}
+            word: {(it.project, it.id) for it in iter_sessions(store, SessionFilter(text=word))}
             for word in WORDS
         },
-        "filters": [{(it.project, it.id) for it in all_summaries(store, where)} for where in filters],
+        "filters": [{(it.project, it.id) for it in iter_sessions(store, where)} for where in filters],
     }
 
 
@@ -170,6 +172,21 @@ def check_stats(store: SQLiteSessionStore, wanted: dict[tuple[str, str], Session
     assert sum(day.turns for day in stats.days) == len(turns)
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(delivered=deliveries(), after=st.integers(0, 3 * 60))
+def test_a_dry_run_tells_what_a_prune_by_age_deletes(
+    place: Path, delivered: tuple[list[Span], list[list[Span]]], after: int
+) -> None:
+    """Whatever parts of traces the sessions have."""
+    oldest = NOON + after * SECOND
+    with closing(SQLiteSessionStore(a_file(place))) as store:
+        store.add(delivered[0])
+        with store._connections.reading() as db:
+            told = forecast(db, oldest, None)
+        done = prune(store._connections, oldest, None, None)
+        assert replace(told, bytes=done.bytes) == done
+
+
 @st.composite
 def with_deletions(draw: st.DrawFn) -> list[list[Span] | str | int]:
     """Batches, and between them the deletion of a session (a text) or of so many of all (a number)."""
@@ -195,7 +212,7 @@ def test_deletions_in_between_leave_everything_consistent(
             elif isinstance(step, int):
                 store.prune(max_bytes=0 if step else 10**9)
             else:
-                for summary in [it for it in all_summaries(store) if it.id == step]:
+                for summary in [it for it in iter_sessions(store) if it.id == step]:
                     store.delete(summary.id, project=summary.project)
         check_stats(store, all_sessions(store))
     audit(path)

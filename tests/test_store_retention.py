@@ -5,15 +5,16 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_sessions.store import SQLiteSessionStore
+from langchain_sessions.store import Pruned, SQLiteSessionStore
 from langchain_sessions.store._sqlite import _retention
 from tests.support.spans import MINUTE, NOON, span, turn
-from tests.support.stores import all_sessions, audit, found, raw
+from tests.support.stores import all_sessions, all_spans, audit, found, raw
 from tests.support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -77,6 +78,62 @@ def test_any_age_is_an_age(store: SQLiteSessionStore, age: timedelta, left: int)
     store.add(conversation(1, 1))
     store.prune(older_than=age)
     assert len(names(store)) == left
+
+
+def forecast(store: SQLiteSessionStore, **limits: Any) -> tuple[Pruned, Pruned]:
+    """What a dry run tells, and what a prune then does; fails if the former changes anything."""
+    before = (store.revision(), all_spans(store))
+    told = store.prune(**limits, dry_run=True)
+    assert (store.revision(), all_spans(store)) == before
+    return told, store.prune(**limits)
+
+
+def test_a_dry_run_tells_what_would_be_deleted_by_age(store: SQLiteSessionStore) -> None:
+    """Exactly, with spans outside of sessions, and those of traces of which another session has a part."""
+    store.add(
+        [*conversation(1, 40), *conversation(2, 35), *turn(3, "s2", start=ago(34)), *conversation(4, 20)]
+    )
+    store.add([span(1, trace=5, start=ago(45)), span(1, trace=6, start=ago(1))])
+    store.add([span(1, trace=7, start=ago(50)), span(2, 1, trace=7, session="old", start=ago(50), length=1)])
+    store.add([span(3, 1, trace=7, session="new", start=ago(2)), span(4, 2, trace=7, start=ago(50))])
+    last = store.summary("s2").last_activity_ns
+
+    told, done = forecast(store, older_than=timedelta(days=30))
+
+    assert (told.sessions, told.turns, told.spans, told.newest_ns) == (3, 4, 10, last)
+    assert replace(told, bytes=done.bytes) == done
+    assert names(store) == {"s4", "new"}
+    nothing = Pruned(0, 0, 0)
+    assert forecast(store, older_than=timedelta(days=30)) == (nothing, nothing)
+    assert forecast(store) == (nothing, nothing)
+
+
+def test_a_dry_run_estimates_what_would_be_deleted_by_size(store: SQLiteSessionStore) -> None:
+    """As if all spans were of one size, and says so; where nothing is too much, it knows."""
+    store.add([it for number in range(400) for it in conversation(number, 400 - number)])
+    store.add([span(1, trace=1_000 + number, start=ago(500)) for number in range(100)])
+    with store._connections.reading() as db:
+        in_use = _retention.used(db)
+
+    assert store.prune(max_bytes=in_use, dry_run=True) == Pruned(0, 0, 0)
+    told, done = forecast(store, max_bytes=in_use // 2)
+
+    assert (told.spans, told.bytes) == (450, in_use // 2)
+    assert (told.sessions, told.turns, told.newest_ns) == (175, 175, told.newest_ns)
+    assert told.is_estimate
+    assert 0.7 * told.sessions < done.sessions < 1.3 * told.sessions
+    assert forecast(store, max_bytes=0)[0].sessions == 400 - done.sessions
+    assert names(store) == set()
+
+
+def test_a_dry_run_by_age_and_size_adds_up(store: SQLiteSessionStore) -> None:
+    """What is old goes first; as much of the rest as it takes comes on top."""
+    store.add([it for number in range(100) for it in conversation(number, 100 - number)])
+    with store._connections.reading() as db:
+        in_use = _retention.used(db)
+    some = store.prune(older_than=timedelta(days=80), max_bytes=in_use // 2, dry_run=True)
+    most = store.prune(older_than=timedelta(days=20), max_bytes=in_use // 2, dry_run=True)
+    assert (some.sessions, most.sessions) == (50, 80)
 
 
 def test_nothing_is_deleted_unless_something_is_asked_for(store: SQLiteSessionStore) -> None:

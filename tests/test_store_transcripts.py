@@ -9,9 +9,10 @@ from langchain_sessions.store import (
     AmbiguousSessionError,
     SessionNotFoundError,
     SQLiteSessionStore,
+    iter_sessions,
 )
 from tests.support.spans import SECOND, span, trace_id, turn, with_ties
-from tests.support.stores import all_summaries, walk
+from tests.support.stores import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,7 +102,7 @@ def test_the_first_page_of_turns_has_none_before_it(store: SQLiteSessionStore) -
 def test_neighbours_are_those_by_last_activity(store: SQLiteSessionStore) -> None:
     """All sessions in a row, also those that ended at the same time."""
     store.add(with_ties(12))
-    listed = all_summaries(store)
+    listed = list(iter_sessions(store))
     for place, summary in enumerate(listed):
         beside = store.neighbours(summary.id)
         assert beside.newer == (listed[place - 1] if place else None)

@@ -16,7 +16,18 @@ from langchain_sessions import otel
 PACKAGE = Path(langchain_sessions.__file__).parent
 
 LAYERS = (
-    ("_ids", "_langchain", "_messages", "_names", "_overlay", "_privacy", "_records", "_reports", "_stacks"),
+    (
+        "_ids",
+        "_langchain",
+        "_messages",
+        "_misuse",
+        "_names",
+        "_overlay",
+        "_privacy",
+        "_records",
+        "_reports",
+        "_stacks",
+    ),
     ("_blocks", "_policy", "_turns"),
     ("_baggage", "_readable", "store"),
     ("_runs",),

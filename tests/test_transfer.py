@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +18,26 @@ from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from langchain_sessions.store import SessionFilter, SQLiteSessionStore, _jsonl
-from langchain_sessions.store._walk import all_sessions, all_turns
-from langchain_sessions.view.cli import cli
+from langchain_sessions.store import (
+    AmbiguousSessionError,
+    Exported,
+    Imported,
+    SessionFilter,
+    SessionNotFoundError,
+    SQLiteSessionStore,
+    StoreUnavailableError,
+    TransferError,
+    _jsonl,
+    export_sessions,
+    import_sessions,
+)
+from langchain_sessions.view.cli import _transfer, cli
+from tests.support.stores import raw
 from tests.support.turns import content, turn
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from click.testing import Result
 
@@ -214,7 +228,8 @@ def test_what_cannot_be_exported(place: Path, arguments: list[str], code: int, w
 def test_the_store_is_not_overwritten(place: Path) -> None:
     """A file that is the store itself is refused."""
     before = place.read_bytes()
-    run("export", "--store", place, "-o", place, code=2)
+    result = run("export", "--store", place, "-o", place, code=1)
+    assert result.stderr == f"Error: {place} is the store itself; name another file to export to\n"
     assert place.read_bytes() == before
 
 
@@ -264,38 +279,6 @@ def test_nobody_reads_to_the_end(place: Path) -> None:
         exporting.stdout.read(10)
         exporting.stdout.close()
         assert exporting.stderr.read() == b""
-
-
-def test_a_session_that_is_written_to_meanwhile_is_not_missed(tmp_path: Path) -> None:
-    """It moves to the front of the list while its end is not yet reached, and is found all the same, once."""
-    store = SQLiteSessionStore(tmp_path / "a.db")
-    store.add([it for number in range(1, 451) for it in turn(f"s{number}", number)[:1]])
-    found: list[str] = []
-    for summary in all_sessions(store, SessionFilter()):
-        found.append(summary.id)
-        if len(found) == 100:
-            store.add(turn("s3", 1_000)[:1])  # would have been one of the last
-            store.add(turn("s440", 1_001)[:1])  # was there already
-            store.add(turn("fresh", 1_002)[:1])
-            store.delete("s5")
-    assert sorted(found) == sorted({*(f"s{number}" for number in range(1, 451)), "fresh"} - {"s5"})
-    store.close()
-
-
-def test_who_else_speaks_meanwhile_does_not_hide_a_users_session(tmp_path: Path) -> None:
-    """A session that moves while one user's are read is found if that user has a turn of it."""
-    store = SQLiteSessionStore(tmp_path / "a.db")
-    store.add([it for number in range(1, 451) for it in turn(f"s{number}", number)[:1]])
-    found: list[str] = []
-    for summary in all_sessions(store, SessionFilter(user="ada")):
-        found.append(summary.id)
-        if len(found) == 100:
-            store.add(turn("s3", 1_000, user="bob")[:1])
-            store.add(turn("joined", 1_001, user="bob")[:1])
-            store.add(turn("joined", 1_002, user="ada")[:1])
-            store.add(turn("of bob", 1_003, user="bob")[:1])
-    assert sorted(found) == sorted([*(f"s{number}" for number in range(1, 451)), "joined"])
-    store.close()
 
 
 def spans_of(lines: Sequence[str]) -> str:
@@ -393,16 +376,6 @@ def test_importing_what_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_deleted_turn_is_left_out(tmp_path: Path) -> None:
-    """A session that is deleted between its line in the list and its turns is no error."""
-    store = SQLiteSessionStore(tmp_path / "a.db")
-    store.add(turn("abc"))
-    summary = store.summary("abc")
-    store.delete("abc")
-    assert list(all_turns(store, summary)) == []
-    store.close()
-
-
 def test_spans_are_of_their_sessions_only(place: Path) -> None:
     """Of a trace of two sessions, each export has its own part."""
     shared = run("export", "other", "--store", place).stdout.splitlines()[-1]
@@ -422,3 +395,137 @@ def test_without_opentelemetry_proto_there_is_one_clear_error(place: Path, comma
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr == "Error: OTLP needs opentelemetry-proto: pip install 'langchain-sessions[view]'\n"
+
+
+@pytest.fixture
+def store(place: Path) -> Iterator[SQLiteSessionStore]:
+    """The same store, open."""
+    with closing(SQLiteSessionStore(place)) as store:
+        yield store
+
+
+@pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz"])
+def test_a_program_takes_sessions_along(store: SQLiteSessionStore, tmp_path: Path, name: str) -> None:
+    """As the commands do; it is told how far it has come, and what there was."""
+    file = tmp_path / name
+    done: list[int] = []
+    assert export_sessions(store, file, progress=done.append) == Exported(sessions=3, turns=6)
+    assert done == [1, 2, 3]
+    assert (file.read_bytes()[:2] == b"\x1f\x8b") == name.endswith(".gz")
+    with closing(SQLiteSessionStore(tmp_path / "copy.db")) as copy:
+        done.clear()
+        assert import_sessions(copy, file, str(file), progress=done.append) == Imported(
+            new=15, known=15, lines=12
+        )
+        assert done[-1] == 2 * file.stat().st_size
+        assert content(copy) == content(store)
+
+
+def test_a_program_takes_some_along(store: SQLiteSessionStore) -> None:
+    """Those that a filter wants, or that are named; none if there are no ids in the list."""
+
+    def lines(*arguments: Any, **options: Any) -> list[tuple[str, str]]:
+        stream = io.BytesIO()
+        exported = export_sessions(store, stream, *arguments, format="chat", **options)
+        read = [json.loads(line) for line in stream.getvalue().splitlines()]
+        assert exported == Exported(len(read), sum(len(it["turns"]) for it in read))
+        return [(it["project"], it["id"]) for it in read]
+
+    shop = SessionFilter(project="shop")
+    assert lines(SessionFilter(project="two")) == [("two", "abc")]
+    assert lines(shop, session_ids=["other", "abc", "other"]) == [("shop", "other"), ("shop", "abc")]
+    assert lines(session_ids=[]) == []
+    with pytest.raises(AmbiguousSessionError):
+        lines(session_ids=["abc"])
+    with pytest.raises(SessionNotFoundError):
+        lines(session_ids=["other", "nope"])
+    with pytest.raises(ValueError, match="only its project may be given"):
+        lines(SessionFilter(user="ada"), session_ids=["other"])
+    with pytest.raises(TypeError, match=r"session_ids are several: write \['other'\]"):
+        lines(session_ids="other")
+    with pytest.raises(ValueError, match="format must be 'otlp' or 'chat', not 'csv'"):
+        export_sessions(store, io.BytesIO(), format="csv")  # type: ignore[arg-type]
+
+
+def test_streams_are_written_and_read(store: SQLiteSessionStore, tmp_path: Path) -> None:
+    """In binary mode, compressed or not; a stream of text is refused with what to do."""
+    stream = io.BytesIO()
+    with gzip.GzipFile("", "wb", fileobj=stream) as compressed:
+        export_sessions(store, compressed)
+    stream.seek(0)
+    with closing(SQLiteSessionStore(tmp_path / "copy.db")) as copy:
+        assert import_sessions(copy, stream).new == 15
+        with pytest.raises(TypeError, match="open the file in binary mode, 'rb'"):
+            import_sessions(copy, io.StringIO())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="open the file in binary mode, 'wb'"):
+        export_sessions(store, io.StringIO())  # type: ignore[arg-type]
+    assert not stream.closed
+
+
+def test_what_a_terminal_gets_cannot_steer_it(store: SQLiteSessionStore) -> None:
+    """The same JSON, in which all but ASCII is escaped."""
+    store.add(turn("ö", 20, attributes={"input.value": "\x1b[2J\u202e\x9b é 🙂"}))
+    plain, shown = io.BytesIO(), io.BytesIO()
+    export_sessions(store, plain, session_ids=["ö"])
+    export_sessions(store, _transfer._InAscii(shown), session_ids=["ö"])
+    assert {*shown.getvalue()} <= {*range(32, 127), 10}
+    assert json.loads(shown.getvalue()) == json.loads(plain.getvalue())
+
+
+def test_a_session_that_is_deleted_meanwhile_is_left_out(store: SQLiteSessionStore, tmp_path: Path) -> None:
+    """Between its line in the list and its turns; there is no empty conversation of it."""
+    for kind in ("otlp", "chat"):
+        with closing(SQLiteSessionStore(tmp_path / f"{kind}.db")) as some:
+            some.add([*turn("one", 1), *turn("two", 2)])
+            stream = io.BytesIO()
+            exported = export_sessions(
+                some, stream, format=kind, progress=lambda done, some=some: done == 1 and some.delete("one")
+            )
+            assert exported == Exported(sessions=1, turns=1)
+            assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_what_cannot_be_written_or_read_is_one_error(store: SQLiteSessionStore, tmp_path: Path) -> None:
+    """A `TransferError` that names the file; of an import it tells what is in the store."""
+    for target, what in (
+        (tmp_path / "no" / "x", f"cannot write {tmp_path}/no/x: No such file or directory"),
+        (store.path, f"{store.path} is the store itself; name another file to export to"),
+    ):
+        with pytest.raises(TransferError) as caught:
+            export_sessions(store, target)
+        assert (str(caught.value), caught.value.imported) == (what, None)
+
+    file = tmp_path / "x.jsonl"
+    export_sessions(store, file, session_ids=["other"])
+    with file.open("a") as stream:
+        stream.write("{}\n")
+    with closing(SQLiteSessionStore(tmp_path / "copy.db")) as copy:
+        with pytest.raises(TransferError) as caught:
+            import_sessions(copy, file)
+        kept = "What came before it is in the store (4 new spans)."
+        what = "this is JSON, but has no resourceSpans, as OTLP has"
+        assert str(caught.value) == f"{file}, line 3: {what}. {kept}"
+        assert caught.value.imported == Imported(new=4, lines=3, bad_lines=1)
+        assert copy.stats().spans == 4
+        with pytest.raises(TransferError) as caught:
+            import_sessions(copy, tmp_path / "none")
+        assert str(caught.value) == (
+            f"cannot read {tmp_path}/none: No such file or directory. Nothing was imported."
+        )
+        said: list[str] = []
+        assert import_sessions(copy, file, skip_errors=True, warn=said.append).bad_lines == 1
+        assert said == [f"{file}, line 3: {what}"]
+
+
+def test_a_store_that_fails_ends_an_import(store: SQLiteSessionStore, tmp_path: Path) -> None:
+    """With the same error, which says how far it came; the store's own is its cause."""
+    stream = io.BytesIO()
+    export_sessions(store, stream)
+    stream.seek(0)
+    with closing(SQLiteSessionStore(tmp_path / "copy.db", wait=0.01)) as copy, raw(copy.path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TransferError, match=r"is locked .*\. Nothing was imported\.$") as caught:
+            import_sessions(copy, stream)
+        other.execute("ROLLBACK")
+        assert isinstance(caught.value.__cause__, StoreUnavailableError)
+        assert caught.value.imported == Imported(lines=6)

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_sessions.store._annotation import Annotation
 from langchain_sessions.store._answers import (
     DayStats,
+    Exported,
     Fragment,
+    Imported,
     Neighbours,
     Page,
     Pruned,
@@ -24,11 +26,14 @@ from langchain_sessions.store._protocol import (
     StoreError,
     StoreMissingError,
     StoreUnavailableError,
+    TransferError,
     WritableSessionStore,
 )
 from langchain_sessions.store._reading import sessions_from_spans
 from langchain_sessions.store._span import Span, SpanEvent, SpanLink
 from langchain_sessions.store._sqlite import SQLiteSessionStore
+from langchain_sessions.store._transfer import export_sessions, import_sessions
+from langchain_sessions.store._walk import iter_sessions, iter_turns
 
 if TYPE_CHECKING:
     from langchain_sessions.store._phoenix._store import PhoenixSessionStore
@@ -38,7 +43,9 @@ __all__ = [
     "AnnotatableSessionStore",
     "Annotation",
     "DayStats",
+    "Exported",
     "Fragment",
+    "Imported",
     "Neighbours",
     "Page",
     "PhoenixSessionStore",
@@ -59,9 +66,14 @@ __all__ = [
     "StoreMissingError",
     "StoreUnavailableError",
     "ToolUse",
+    "TransferError",
     "Turn",
     "WritableSessionStore",
     "default_place",
+    "export_sessions",
+    "import_sessions",
+    "iter_sessions",
+    "iter_turns",
     "open_store",
     "sessions_from_spans",
 ]

@@ -143,6 +143,7 @@ class SessionFilter:
     Attributes:
         project: Of this project.
         user: With a turn of this user. A search, and statistics, then look at that user's turns alone.
+        tag: With a turn that has this tag (`"tags"` in the config of its outermost run).
         since: Active at or after this time.
         until: Begun before this time.
         has_errors: With at least one failed turn.
@@ -161,6 +162,7 @@ class SessionFilter:
     has_errors: bool = False
     min_turns: int = 1
     text: str | None = None
+    tag: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("since", "until"):
@@ -188,14 +190,57 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was deleted.
+    """What was deleted, or what would be.
 
     Attributes:
         sessions: How many sessions.
         spans: How many spans, those outside of any session included.
-        bytes: By how much the file has become smaller.
+        bytes: By how much the file has become smaller. Of what would be deleted, the share of the file that
+            so many spans have.
+        turns: How many turns.
+        newest_ns: When the one of the sessions was active that was active last, in nanoseconds; None if there
+            are no sessions.
+        is_estimate: Whether what would be deleted is found by the size of the file, as if all spans were of
+            one size. Otherwise the numbers are exact.
     """
 
     sessions: int
     spans: int
     bytes: int
+    turns: int = 0
+    newest_ns: int | None = None
+    is_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        sessions: How many sessions.
+        turns: How many turns.
+    """
+
+    sessions: int
+    turns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Imported:
+    """What was imported.
+
+    Attributes:
+        new: Spans that were added.
+        known: Spans that were there already.
+        rejected: Spans whose ids are none.
+        lines: Lines that were read.
+        other_lines: Those of them that have logs, metrics or profiles.
+        bad_lines: Those that could not be read.
+    """
+
+    new: int = 0
+    known: int = 0
+    rejected: int = 0
+    lines: int = 0
+    other_lines: int = 0
+    bad_lines: int = 0

@@ -4,7 +4,8 @@ StoreError                  a store cannot be opened, read or written
 ├── StoreMissingError       there is none at this place
 ├── StoreUnavailableError   not now: it is locked, or the disk is full
 ├── SessionNotFoundError    it has no such session
-└── AmbiguousSessionError   several projects have one of that id
+├── AmbiguousSessionError   several projects have one of that id
+└── TransferError           a file of sessions cannot be written or read
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from langchain_sessions.store._annotation import Annotation
     from langchain_sessions.store._answers import (
+        Imported,
         Neighbours,
         Page,
         Pruned,
@@ -66,6 +68,18 @@ class AmbiguousSessionError(StoreError):
         super().__init__(
             f"session {session_id!r} is in several projects, name one: {', '.join(self.projects)}"
         )
+
+
+class TransferError(StoreError):
+    """A file cannot be written by an export, or read by an import.
+
+    Attributes:
+        imported: Of an import, what came before: it is in the store. Else None.
+    """
+
+    def __init__(self, message: str, imported: Imported | None = None) -> None:
+        self.imported = imported
+        super().__init__(message)
 
 
 @runtime_checkable
@@ -223,6 +237,7 @@ class WritableSessionStore(SessionStore, Protocol):
         older_than: timedelta | None = None,
         max_bytes: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        dry_run: bool = False,
     ) -> Pruned:
         """Delete the sessions that were active least recently, while others read and write.
 
@@ -230,5 +245,6 @@ class WritableSessionStore(SessionStore, Protocol):
             older_than: Those without activity for so long, and as old spans outside of any session.
             max_bytes: As many as it takes for the file to have at most this size.
             progress: Called with the number of sessions deleted so far and in all.
+            dry_run: Delete nothing, and tell what would be deleted.
         """
         ...

@@ -1,39 +1,58 @@
-"""Going through all sessions of a store, of any size, a page at a time."""
+"""Going through all sessions of a store, or all turns of one of them, of any number: a page at a time."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from langchain_sessions.store import _words
+from langchain_sessions.store._answers import SessionFilter
+from langchain_sessions.store._hits import is_in
 from langchain_sessions.store._protocol import SessionNotFoundError
+from langchain_sessions.store._tags import has_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from langchain_sessions.store._answers import SessionFilter
+    from langchain_sessions.store._answers import Sort
     from langchain_sessions.store._model import SessionSummary, Turn
     from langchain_sessions.store._protocol import SessionStore
 
+_EVERYTHING: Final = SessionFilter()
+
+_FIRST_PAGE: Final = 20
+"""Sessions: who wants a few need not wait for many, which takes seconds where a server is asked for them."""
+
 _SESSIONS_A_PAGE: Final = 200
 
-_TURNS_A_PAGE: Final = 20
+_TURNS_A_PAGE: Final = 50
 """Turns come with their texts and tools, which may be large."""
 
 
-def all_sessions(store: SessionStore, where: SessionFilter) -> Iterator[SessionSummary]:
-    """Yield each session once, the one that was active last first.
+def iter_sessions(
+    store: SessionStore, where: SessionFilter | None = None, *, sort: Sort = "last_activity"
+) -> Iterator[SessionSummary]:
+    """Yield sessions, however many there are; each once, and none is missed while others write.
 
-    A session that is written to meanwhile moves to the front of the list, past the place that was reached;
-    those are found at the end, among what has changed. To know them, a number for each session is kept.
+    They are read as they are asked for, a page at a time. A session that is written to meanwhile may move
+    past the place that was reached; such ones, and new ones, come last, after those that are in order. To
+    know them, a number for each session is kept.
 
     Args:
-        store: The store.
-        where: Which sessions. Their `text` is not looked at for those that are found at the end.
+        store: Any session store.
+        where: Which ones; all of them by default.
+        sort: By what, the largest first.
+
+    Raises:
+        StoreError: If the store cannot be read.
     """
+    where = where or _EVERYTHING
     begin = store.changes().next
     seen: set[int] = set()
     after: str | None = None
+    size = _FIRST_PAGE
     while True:
-        page = store.sessions(where, limit=_SESSIONS_A_PAGE, after=after)
+        page = store.sessions(where, sort=sort, limit=size, after=after)
+        size = _SESSIONS_A_PAGE
         for summary in page:
             if _is_new(summary.project, summary.id, seen):
                 yield summary
@@ -43,17 +62,34 @@ def all_sessions(store: SessionStore, where: SessionFilter) -> Iterator[SessionS
     yield from _changed_since(store, where, begin, seen)
 
 
-def all_turns(store: SessionStore, session: SessionSummary) -> Iterator[Turn]:
-    """Yield the turns of a session by start; none if it was deleted meanwhile."""
-    after: str | None = None
+def iter_turns(
+    store: SessionStore, session_id: str, *, project: str | None = None, starting_with: str | None = None
+) -> Iterator[Turn]:
+    """Yield the turns of a session by start, however many there are; they are read as they are asked for.
+
+    If the session is deleted meanwhile, it ends where it is.
+
+    Args:
+        store: Any session store.
+        session_id: The session's id.
+        project: Its project.
+        starting_with: The id of a trace: begin with its turn. Without such a turn there are none.
+
+    Raises:
+        SessionNotFoundError: If there is no such session when the first turn is asked for.
+        AmbiguousSessionError: If several projects have one, and none is named.
+        StoreError: If the store cannot be read.
+    """
+    page = store.turns(session_id, project=project, limit=_TURNS_A_PAGE, starting_with=starting_with)
+    for turn in page[:1]:
+        project = turn.project  # meanwhile, another project may get a session of this id
     while True:
-        try:
-            page = store.turns(session.id, project=session.project, limit=_TURNS_A_PAGE, after=after)
-        except SessionNotFoundError:
-            return
         yield from page
-        after = page.next
-        if after is None:
+        if page.next is None:
+            return
+        try:
+            page = store.turns(session_id, project=project, limit=_TURNS_A_PAGE, after=page.next)
+        except SessionNotFoundError:
             return
 
 
@@ -67,10 +103,21 @@ def _changed_since(
                 continue
             try:
                 summary = store.summary(turn.session_id, project=turn.project)
-            except SessionNotFoundError:
+                is_wanted = matches(
+                    summary, where, iter_turns(store, summary.id, project=summary.project)
+                ) and (where.tag is None or _is_tagged(store, summary, where.tag))
+            except SessionNotFoundError:  # deleted since
                 continue
-            if matches(summary, where, all_turns(store, summary)):
+            if is_wanted:
                 yield summary
+
+
+def _is_tagged(store: SessionStore, session: SessionSummary, tag: str) -> bool:
+    turns = iter_turns(store, session.id, project=session.project)
+    return any(
+        has_tag(store.spans(session.id, it.trace_id, project=session.project), session.id, tag)
+        for it in turns
+    )
 
 
 def _is_new(project: str, session_id: str, seen: set[int]) -> bool:
@@ -82,12 +129,12 @@ def _is_new(project: str, session_id: str, seen: set[int]) -> bool:
 
 
 def matches(summary: SessionSummary, where: SessionFilter, turns: Iterable[Turn]) -> bool:
-    """Whether a session is one of those that are wanted; `text` aside.
+    """Whether a session is one of those that are wanted; the tag aside.
 
     Args:
         summary: The session.
         where: What is wanted.
-        turns: Those of the session; looked at only if a user is wanted.
+        turns: Those of the session; looked at only if a user or a text is wanted.
     """
     return (
         (where.project is None or summary.project == where.project)
@@ -95,5 +142,18 @@ def matches(summary: SessionSummary, where: SessionFilter, turns: Iterable[Turn]
         and (where.until is None or summary.started < where.until)
         and (not where.has_errors or summary.error_count > 0)
         and summary.turn_count >= where.min_turns
-        and (where.user is None or any(it.user == where.user for it in turns))
+        and _is_said(turns, where)
     )
+
+
+def _is_said(turns: Iterable[Turn], where: SessionFilter) -> bool:
+    """Whether there is a turn of the user who is wanted, and one that has the text."""
+    phrases, literal = _words.wanted_in(where.text or "")
+    is_user = where.user is None
+    is_text = not phrases and not literal
+    for turn in turns if not (is_user and is_text) else ():
+        is_user = is_user or turn.user == where.user
+        is_text = is_text or is_in((turn.input, turn.output), phrases, literal)
+        if is_user and is_text:
+            break
+    return is_user and is_text

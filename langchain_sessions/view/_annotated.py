@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from langchain_sessions.store import AnnotatableSessionStore
-from langchain_sessions.view._plain import one_line
+from langchain_sessions.store._annotation import NOTE
+from langchain_sessions.view._plain import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,6 +25,35 @@ def annotated(store: SessionStore, sessions: Iterable[SessionSummary]) -> Annota
 def annotations_of(annotations: Annotated, session: SessionSummary) -> tuple[Annotation, ...]:
     """Those of one session."""
     return annotations.get((session.project, session.id), ())
+
+
+class Thought(NamedTuple):
+    """An annotation in a list, or all notes of a session.
+
+    Attributes:
+        text: What is shown.
+        note: What is to be read behind it; may be empty.
+    """
+
+    text: str
+    note: str
+
+
+def thoughts(annotations: Iterable[Annotation]) -> list[Thought]:
+    """Write annotations as a list shows them: each judgement, and, at the place of the first, the notes."""
+    found: list[Thought] = []
+    notes: list[str] = []
+    at = 0
+    for annotation in annotations:
+        if annotation.name != NOTE:
+            found.append(Thought(judgement(annotation), annotation.note))
+            continue
+        at = at if notes else len(found)
+        notes.append(annotation.note)
+    if notes:
+        text = NOTE if len(notes) == 1 else counted(len(notes), NOTE)
+        found.insert(at, Thought(text, " · ".join(notes)))
+    return found
 
 
 def judgement(annotation: Annotation) -> str:

@@ -10,9 +10,8 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from langchain_sessions.store import SQLiteSessionStore
+from langchain_sessions.store import SQLiteSessionStore, iter_sessions
 from tests.support.spans import turn
-from tests.support.stores import all_summaries
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def read(path: str, turns: int) -> None:
     found = 0
     with closing(SQLiteSessionStore(path, wait=PATIENCE)) as store:
         while found < turns:
-            for summary in all_summaries(store):
+            for summary in iter_sessions(store):
                 session = store.session(summary.id)
                 assert session.turn_count == len(session.turns)
                 assert session.span_count == 2 * session.turn_count

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from langchain_sessions.store import Session, SQLiteSessionStore
+from langchain_sessions.store import Session, SQLiteSessionStore, iter_sessions
 from langchain_sessions.store._words import TOKENIZER, indexed
 from tests.support.waiting import PATIENCE
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from langchain_sessions.store import Page, SessionFilter, SessionSummary, Span
-    from langchain_sessions.store._answers import Sort
+    from langchain_sessions.store import Page, SessionFilter, Span
 
 Item = TypeVar("Item")
 
@@ -25,6 +24,22 @@ def raw(path: Path) -> Generator[sqlite3.Connection]:
     """A connection to the file itself, past the store."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)) as connection:
         yield connection
+
+
+_UNDO = {
+    1: "DROP TRIGGER forget_annotations; DROP TABLE annotations;",
+    2: "ALTER TABLE spans DROP COLUMN conversation_id; ALTER TABLE spans DROP COLUMN is_genai;",
+    3: "DROP TRIGGER forget_tags; DROP TABLE tags;",
+}
+"""What takes away that which the migration from that version on has made."""
+
+
+def bring_back(path: Path, version: int) -> None:
+    """Make a file one of an earlier version."""
+    with raw(path) as db:
+        for number in sorted(_UNDO, reverse=True):
+            if number >= version:
+                db.executescript(f"{_UNDO[number]} PRAGMA user_version = {number};")
 
 
 def walk(page_after: Callable[[str | None], Page[Item]]) -> Iterator[Item]:
@@ -39,20 +54,9 @@ def walk(page_after: Callable[[str | None], Page[Item]]) -> Iterator[Item]:
             return
 
 
-def all_summaries(
-    store: SQLiteSessionStore,
-    where: SessionFilter | None = None,
-    *,
-    sort: Sort = "last_activity",
-    limit: int = 50,
-) -> list[SessionSummary]:
-    """Read the whole list of sessions, a page at a time."""
-    return list(walk(lambda after: store.sessions(where, sort=sort, limit=limit, after=after)))
-
-
 def all_sessions(store: SQLiteSessionStore) -> dict[tuple[str, str], Session]:
     """Read every session, by its project and id."""
-    return {(it.project, it.id): store.session(it.id, project=it.project) for it in all_summaries(store)}
+    return {(it.project, it.id): store.session(it.id, project=it.project) for it in iter_sessions(store)}
 
 
 def all_spans(store: SQLiteSessionStore) -> dict[tuple[str, str, str], list[Span]]:
@@ -74,7 +78,7 @@ def audit(path: Path) -> None:
     """Fail unless the file is sound, each sum is that of its parts, and the index has the words, no more."""
     store = SQLiteSessionStore(path, create=False)
     try:
-        for summary in all_summaries(store):
+        for summary in iter_sessions(store):
             session = store.session(summary.id, project=summary.project)
             recount = Session.of(session.turns)
             assert session == recount

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_sessions.store import Span, SpanEvent, SpanLink
+from langchain_sessions.store import Span, SpanEvent, SpanLink, iter_sessions
 from tests.support.conversations import MINUTE, NEW_YEAR
 
 if TYPE_CHECKING:
@@ -93,13 +93,8 @@ def turn(
 def content(store: SessionStore) -> dict[tuple[str, str], tuple[Session, list[list[Span]]]]:
     """Read all of a store: each session, and the spans of its turns."""
     read: dict[tuple[str, str], tuple[Session, list[list[Span]]]] = {}
-    after: str | None = None
-    while True:
-        page = store.sessions(after=after)
-        for it in page:
-            session = store.session(it.id, project=it.project)
-            spans = [store.spans(it.id, turn.trace_id, project=it.project) for turn in session.turns]
-            read[it.project, it.id] = (session, spans)
-        after = page.next
-        if after is None:
-            return read
+    for it in iter_sessions(store):
+        session = store.session(it.id, project=it.project)
+        spans = [store.spans(it.id, turn.trace_id, project=it.project) for turn in session.turns]
+        read[it.project, it.id] = (session, spans)
+    return read

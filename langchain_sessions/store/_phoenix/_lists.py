@@ -9,9 +9,7 @@ from dataclasses import fields
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from langchain_sessions.store import _words
 from langchain_sessions.store._answers import Neighbours, Page
-from langchain_sessions.store._hits import is_in
 from langchain_sessions.store._model import Session, SessionSummary
 from langchain_sessions.store._places import mark, place
 from langchain_sessions.store._walk import matches
@@ -87,7 +85,7 @@ def wanted(of: Snapshot, where: SessionFilter) -> Iterator[tuple[Place, Session]
     ends = _ends(of)
     for turns in by_session.values():
         session = Session.of(turns)
-        if is_wanted(session, where):
+        if matches(session, where, session.turns):
             yield _place(session, ends), session
 
 
@@ -108,11 +106,6 @@ def summary_of(session: Session) -> SessionSummary:
     return SessionSummary(**{it.name: getattr(session, it.name) for it in fields(SessionSummary)})
 
 
-def is_wanted(session: Session, where: SessionFilter) -> bool:
-    """Whether a session fulfils all conditions."""
-    return matches(session, where, session.turns) and (where.text is None or _has(session, where.text))
-
-
 def _by_activity(
     of: Snapshot, where: SessionFilter, limit: int, name: str, before: Place | None
 ) -> Page[SessionSummary]:
@@ -124,7 +117,7 @@ def _by_activity(
     found: list[SessionSummary] = []
     last: Place | None = None
     for at, session in _walk(of, traces[:MOST_READ]):
-        if (before is None or at < before) and is_wanted(session, where):
+        if (before is None or at < before) and matches(session, where, session.turns):
             if len(found) == limit and last is not None:
                 return Page(tuple(found), mark(name, *last))
             found.append(summary_of(session))
@@ -170,10 +163,3 @@ def _walk(
 def _first(found: Iterator[Session]) -> SessionSummary | None:
     session = next(found, None)
     return None if session is None else summary_of(session)
-
-
-def _has(session: Session, text: str) -> bool:
-    phrases, literal = _words.wanted_in(text)
-    if not phrases and not literal:
-        return True
-    return any(is_in((it.input, it.output), phrases, literal) for it in session.turns)

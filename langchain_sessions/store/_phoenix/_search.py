@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from langchain_sessions.store import _words
 from langchain_sessions.store._answers import Page, SessionFilter
 from langchain_sessions.store._hits import hit_of, is_in
-from langchain_sessions.store._phoenix._lists import BATCH, MOST_READ, is_wanted
+from langchain_sessions.store._phoenix._lists import BATCH, MOST_READ
 from langchain_sessions.store._places import mark, place
+from langchain_sessions.store._walk import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,4 +82,4 @@ def _is_wanted(of: Snapshot, turn: Turn, where: SessionFilter) -> bool:
     if where.user is not None and turn.user != where.user:
         return False
     session = of.session(turn.session_id)
-    return session is not None and is_wanted(session, where)
+    return session is not None and matches(session, where, session.turns)

@@ -13,7 +13,7 @@ from langchain_sessions.store._phoenix import _annotations, _changes, _lists, _s
 from langchain_sessions.store._phoenix._address import address_of
 from langchain_sessions.store._phoenix._server import Server
 from langchain_sessions.store._phoenix._snapshot import Snapshot
-from langchain_sessions.store._protocol import SessionNotFoundError
+from langchain_sessions.store._protocol import SessionNotFoundError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +60,7 @@ class PhoenixSessionStore:
         after: str | None = None,
     ) -> Page[SessionSummary]:
         """List sessions; see `SessionStore.sessions`. A short page, too, may have a next one."""
-        return _lists.sessions(self._snapshot(), where or _EVERYTHING, sort, limit, after)
+        return _lists.sessions(self._snapshot(), _without_tag(where), sort, limit, after)
 
     def session(self, session_id: str, *, project: str | None = None) -> Session:
         """Read a whole conversation."""
@@ -102,11 +102,11 @@ class PhoenixSessionStore:
         It is done here, over the texts of turns: Phoenix finds no words, and may take minutes for a rare one.
         A call reads 2,000 traces at most; where it ends before the last one, the page has a next one.
         """
-        return _search.search(self._snapshot(), text, where or _EVERYTHING, limit, after)
+        return _search.search(self._snapshot(), text, _without_tag(where), limit, after)
 
     def stats(self, where: SessionFilter | None = None) -> SessionStats:
         """Sum sessions up; see `SessionStore.stats`."""
-        where = where or _EVERYTHING
+        where = _without_tag(where)
         of = self._snapshot()
         wanted = (session for _, session in _lists.wanted(of, where))
         return _sums.stats_of(
@@ -162,3 +162,19 @@ class PhoenixSessionStore:
             msg = f"there is no session {session_id!r} in project {project or self._server.project!r}"
             raise SessionNotFoundError(msg)
         return session
+
+
+def _without_tag(where: SessionFilter | None) -> SessionFilter:
+    """What is wanted, if that can be told here.
+
+    Raises:
+        StoreError: If it is a tag: every trace of the project would have to be read with all of its spans.
+    """
+    where = where or _EVERYTHING
+    if where.tag is not None:
+        msg = (
+            "sessions of a Phoenix server cannot be chosen by tag; export them, and import the file into a "
+            "store of your own, which can: langchain-sessions export --help"
+        )
+        raise StoreError(msg)
+    return where

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from langchain_sessions.store._answers import SessionFilter
-from langchain_sessions.store._sqlite import _annotations, _queries, _retention, _rows, _search, _stats
+from langchain_sessions.store._sqlite import (
+    _annotations,
+    _forecast,
+    _queries,
+    _retention,
+    _rows,
+    _search,
+    _stats,
+)
 from langchain_sessions.store._sqlite._connections import Connections
 from langchain_sessions.store._sqlite._ingest import Batch, Origins, prepare
 
@@ -174,9 +182,14 @@ class SQLiteSessionStore:
         older_than: timedelta | None = None,
         max_bytes: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        dry_run: bool = False,
     ) -> Pruned:
         """Delete the sessions that were active least recently; see `WritableSessionStore.prune`."""
-        return _retention.prune(self._connections, older_than, max_bytes, progress)
+        oldest = None if older_than is None else _retention.oldest(older_than)
+        if dry_run:
+            with self._connections.reading() as db:
+                return _forecast.forecast(db, oldest, max_bytes)
+        return _retention.prune(self._connections, oldest, max_bytes, progress)
 
     def close(self) -> None:
         """Close the connections; those in use are closed when they come back."""

@@ -45,6 +45,8 @@ def session_conditions(where: SessionFilter) -> Conditions:
             "id IN (SELECT session_key FROM turns INDEXED BY turns_by_start WHERE user_id = ?)",
             escaped(where.user),
         )
+    if where.tag is not None:
+        conditions.add("id IN (SELECT session_key FROM tags WHERE tag = ?)", escaped(where.tag))
     if where.since is not None:
         conditions.add("last_activity_ns >= ?", stored_time(where.since))
     if where.until is not None:

@@ -16,6 +16,7 @@ from langchain_sessions.store._facts import Facts, facts_of, project_of
 from langchain_sessions.store._members import parts
 from langchain_sessions.store._model import TEASER
 from langchain_sessions.store._sqlite import _rows
+from langchain_sessions.store._tags import tags_of
 from langchain_sessions.store._turn import texts
 from langchain_sessions.store._words import indexed
 
@@ -31,6 +32,8 @@ _ADD_SPAN: Final = f"INSERT INTO spans VALUES ({', '.join('?' * 25)})"
 _ADD_TRACE: Final = "INSERT INTO traces (id, trace_id) VALUES (?, ?)"
 
 _ADD_TURN: Final = f"INSERT INTO turns VALUES ({', '.join('?' * 18)})"
+
+_ADD_TAG: Final = "INSERT INTO tags (tag, session_key, turn_id) VALUES (?, ?, ?)"
 
 _CHANGE_TURN: Final = """
 UPDATE turns SET session_key = ?, trace_key = ?, trace_id = ?, user_id = ?, started_ns = ?, duration_ns = ?,
@@ -204,10 +207,13 @@ class Batch:
         next_id = self._next("turns")
         added: list[tuple[object, ...]] = []
         words: list[tuple[object, ...]] = []
+        tags: list[tuple[object, ...]] = []
         for trace in traces:
             for part in parts(trace.members.values(), is_divided=trace.is_divided):
                 row = self._turn_row(trace, part, revision)
                 before = old.pop((trace.key, part.session_id, part.project), None)
+                turn_id = next_id if before is None else before.id
+                tags += [(tag, row[0], turn_id) for tag in tags_of(part, self._tagged)]
                 if before is not None:
                     self._change(before, row)
                     continue
@@ -216,6 +222,7 @@ class Batch:
                 next_id += 1
         self._db.executemany(_ADD_TURN, added)
         self._db.executemany("INSERT INTO words (rowid, input, output) VALUES (?, ?, ?)", words)
+        self._db.executemany(_ADD_TAG, tags)
         for turn in old.values():  # a late span has shown that it is another project's
             self._forget(turn)
         self._sum_up()
@@ -245,6 +252,7 @@ class Batch:
 
     def _change(self, before: _OldTurn, row: tuple[Any, ...]) -> None:
         self._db.execute(_CHANGE_TURN, (*row, before.id))
+        self._db.execute("DELETE FROM tags WHERE turn_id = ?", (before.id,))
         if (before.input, before.output) != row[-2:]:
             forget_words(self._db, before.id, before.input, before.output)
             values = (before.id, indexed(row[-2]), indexed(row[-1]))
@@ -286,6 +294,11 @@ class Batch:
         if _genai.PREFIX not in events:
             return values
         return _genai.with_messages(values, ((name, some) for name, _, some in json.loads(events)))
+
+    def _tagged(self, facts: Facts) -> Attributes:
+        """The attributes of a span, for its tags: of one that has just come they need not be read."""
+        fresh = self._fresh.get(facts.key)
+        return self._attributes_of(facts) if fresh is None else fresh.span.attributes
 
     def _next(self, table: str) -> int:
         """The first number that no row of the table has; nobody else can take it in this transaction."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from langchain_sessions.store._answers import Pruned
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import timedelta
 
+    from langchain_sessions.store._facts import Facts
     from langchain_sessions.store._sqlite._connections import Connections
 
 _SESSIONS_A_STEP: Final = 100
@@ -30,6 +32,34 @@ _CHECKPOINT_WAIT_MS: Final = 200
 
 _MOST_MERGES: Final = 10_000
 """Steps of tidying the index of words; it is tidy when a step has nothing to do."""
+
+
+@dataclass
+class Tally:
+    """What was deleted so far, or would be.
+
+    Attributes:
+        sessions: How many sessions.
+        turns: Their turns.
+        spans: How many spans.
+        newest_ns: When the newest of the sessions was active last, or None.
+    """
+
+    sessions: int = 0
+    turns: int = 0
+    spans: int = 0
+    newest_ns: int | None = None
+
+    def add(self, turns: int, last_activity_ns: int) -> None:
+        """Count a session, but for its spans."""
+        self.sessions += 1
+        self.turns += turns
+        self.newest_ns = max(last_activity_ns, self.newest_ns or last_activity_ns)
+
+
+def oldest(older_than: timedelta) -> int:
+    """Since when a session has to have been active to stay."""
+    return max(-_rows.LARGEST, time.time_ns() - int(older_than.total_seconds() * 10**9))
 
 
 def delete(db: sqlite3.Connection, keys: Sequence[int]) -> int:
@@ -55,24 +85,30 @@ def delete(db: sqlite3.Connection, keys: Sequence[int]) -> int:
 
 def prune(
     connections: Connections,
-    older_than: timedelta | None,
+    oldest: int | None,
     max_bytes: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> Pruned:
-    """Delete the sessions that were active least recently."""
+    """Delete the sessions that were active least recently.
+
+    Args:
+        connections: Of the store.
+        oldest: Those that were not active since.
+        max_bytes: As many as it takes for the file to have at most this size.
+        progress: Called with the number of sessions deleted so far and in all.
+    """
     before = _size(connections)
-    sessions = spans = 0
+    tally = Tally()
     report = progress or _say_nothing
-    if older_than is not None:
-        oldest = max(-_rows.LARGEST, time.time_ns() - int(older_than.total_seconds() * 10**9))
-        sessions, spans = _prune_by_age(connections, oldest, report)
-        spans += _prune_outside(connections, oldest)
+    if oldest is not None:
+        _prune_by_age(connections, oldest, tally, report)
+        tally.spans += _prune_outside(connections, oldest)
     if max_bytes is not None:
-        more_sessions, more_spans = _prune_by_size(connections, max_bytes, report)
-        sessions, spans = sessions + more_sessions, spans + more_spans
-    if spans:
+        _prune_by_size(connections, max_bytes, tally, report)
+    if tally.spans:
         _tidy(connections)
-    return Pruned(sessions, spans, max(0, before - _size(connections)))
+    smaller = max(0, before - _size(connections))
+    return Pruned(tally.sessions, tally.spans, smaller, turns=tally.turns, newest_ns=tally.newest_ns)
 
 
 def _say_nothing(done: int, total: int) -> None:
@@ -80,49 +116,60 @@ def _say_nothing(done: int, total: int) -> None:
 
 
 def _prune_by_age(
-    connections: Connections, oldest: int, report: Callable[[int, int], None]
-) -> tuple[int, int]:
+    connections: Connections, oldest: int, tally: Tally, report: Callable[[int, int], None]
+) -> None:
     old = "FROM sessions WHERE last_activity_ns < ?"
     with connections.reading() as db:
         [(total,)] = db.execute(f"SELECT count(*) {old}", (oldest,))
-    sessions = spans = 0
     while True:
         with connections.writing() as db:
-            keys = _keys(db, f"SELECT id {old} ORDER BY last_activity_ns LIMIT ?", oldest, _SESSIONS_A_STEP)
-            spans += delete(db, keys) if keys else 0
-        if not keys:
-            return sessions, spans
-        sessions += len(keys)
-        report(sessions, max(total, sessions))
+            rows = db.execute(
+                f"SELECT id, turn_count, last_activity_ns {old} ORDER BY last_activity_ns LIMIT ?",
+                (oldest, _SESSIONS_A_STEP),
+            ).fetchall()
+            _delete_counted(db, rows, tally)
+        if not rows:
+            return
+        report(tally.sessions, max(total, tally.sessions))
         time.sleep(_REST)
 
 
 def _prune_by_size(
-    connections: Connections, max_bytes: int, report: Callable[[int, int], None]
-) -> tuple[int, int]:
-    sessions = spans = 0
+    connections: Connections, max_bytes: int, tally: Tally, report: Callable[[int, int], None]
+) -> None:
+    before = tally.sessions
     while True:
         with connections.writing() as db:
-            used = _used(db)
+            in_use = used(db)
             [(left,)] = db.execute("SELECT count(*) FROM sessions")
-            if used <= max_bytes:
-                return sessions, spans
+            if in_use <= max_bytes:
+                return
             # No more than the excess needs, if sessions were all of one size.
-            needed = max(1, left * (used - max_bytes) // used)
+            needed = max(1, left * (in_use - max_bytes) // in_use)
             rows = db.execute(
-                "SELECT id, last_activity_ns FROM sessions ORDER BY last_activity_ns LIMIT ?",
+                "SELECT id, turn_count, last_activity_ns FROM sessions ORDER BY last_activity_ns LIMIT ?",
                 (min(needed, _SESSIONS_A_STEP),),
             ).fetchall()
             # What is outside of sessions is of no more use than a session of its age.
-            outside = _delete_outside(db, rows[-1][1] if rows else None)
-            keys = [] if outside else [row[0] for row in rows]
-            spans += outside + (delete(db, keys) if keys else 0)
-        if not outside and not keys:
-            return sessions, spans
-        if keys:
-            sessions += len(keys)
-            report(sessions, sessions + needed - len(keys))
+            outside = _delete_outside(db, rows[-1][2] if rows else None)
+            tally.spans += outside
+            if outside:
+                rows = []
+            _delete_counted(db, rows, tally)
+        if not outside and not rows:
+            return
+        if rows:
+            done = tally.sessions - before
+            report(done, done + needed - len(rows))
         time.sleep(_REST)
+
+
+def _delete_counted(db: sqlite3.Connection, rows: Sequence[tuple[int, int, int]], tally: Tally) -> None:
+    """Delete sessions, given as rows of their number, how many turns they have, and their last activity."""
+    for _, turns, last_activity_ns in rows:
+        tally.add(turns, last_activity_ns)
+    if rows:
+        tally.spans += delete(db, [row[0] for row in rows])
 
 
 def _prune_outside(connections: Connections, oldest: int) -> int:
@@ -163,17 +210,17 @@ def _delete_spans(db: sqlite3.Connection, trace_key: int, key: int, session: tup
     ).fetchone()
     if not shared:
         return db.execute("DELETE FROM spans WHERE trace_key = ?", (trace_key,)).rowcount
-    rows = db.execute(
-        f"SELECT {_rows.FACTS} FROM spans AS s JOIN origins AS o ON o.id = s.origin_id WHERE s.trace_key = ?",
-        (trace_key,),
-    )
-    facts = [_rows.facts(row) for row in rows]
-    found = parts(facts, is_divided=True)  # it is, as there are several; or one, and once there were more
-    kept = {it.key for part in found if (part.session_id, part.project) != session for it in part.members}
-    gone = [(it.key,) for it in facts if it.key not in kept]
-    db.executemany("DELETE FROM spans WHERE id = ?", gone)
+    gone = gone_with(session, _rows.facts_of_trace(db, trace_key))
+    db.executemany("DELETE FROM spans WHERE id = ?", [(key,) for key in gone])
     db.execute("UPDATE traces SET is_divided = 1 WHERE id = ?", (trace_key,))
     return len(gone)
+
+
+def gone_with(session: tuple[str, str], facts: Sequence[Facts]) -> set[int]:
+    """Which spans of a trace go with a session, when others have a part of the trace, too."""
+    found = parts(facts, is_divided=True)  # it is, as there are several; or one, and once there were more
+    kept = {it.key for part in found if (part.session_id, part.project) != session for it in part.members}
+    return {it.key for it in facts} - kept
 
 
 def _tidy(connections: Connections) -> None:
@@ -210,11 +257,7 @@ def _free_pages(connections: Connections) -> Iterator[int]:
             db.execute(f"PRAGMA busy_timeout = {wait}").fetchall()
 
 
-def _keys(db: sqlite3.Connection, statement: str, *values: object) -> list[int]:
-    return [row[0] for row in db.execute(statement, values)]
-
-
-def _used(db: sqlite3.Connection) -> int:
+def used(db: sqlite3.Connection) -> int:
     """The bytes of the file that hold something."""
     sizes = [db.execute(f"PRAGMA {it}").fetchone()[0] for it in ("page_count", "freelist_count", "page_size")]
     return (sizes[0] - sizes[1]) * sizes[2]

@@ -84,6 +84,15 @@ def select(connection: sqlite3.Connection, statement: str, values: Sequence[obje
         yield from connection.execute(statement.format(", ".join("?" * len(some))), some)
 
 
+def facts_of_trace(connection: sqlite3.Connection, trace_key: int) -> list[Facts]:
+    """Read the facts of all spans of a trace."""
+    rows = connection.execute(
+        f"SELECT {FACTS} FROM spans AS s JOIN origins AS o ON o.id = s.origin_id WHERE s.trace_key = ?",
+        (trace_key,),
+    )
+    return [facts(row) for row in rows]
+
+
 def facts(row: Sequence[Any]) -> Facts:
     """Read the columns FACTS."""
     parent_id = row[2]

@@ -153,5 +153,21 @@ END;
 ALTER TABLE spans ADD COLUMN conversation_id TEXT;
 ALTER TABLE spans ADD COLUMN is_genai INTEGER NOT NULL DEFAULT 0;
 """,
+    # Turns that are there get their tags when a span of them arrives: to read all spans for it would lock a
+    # large file for as long as that takes, while applications start.
+    """
+CREATE TABLE tags (
+    tag TEXT NOT NULL,
+    session_key INTEGER NOT NULL REFERENCES sessions,
+    turn_id INTEGER NOT NULL REFERENCES turns,
+    PRIMARY KEY (tag, session_key, turn_id)
+) WITHOUT ROWID;
+CREATE INDEX tags_by_turn ON tags (turn_id);
+
+-- Whoever deletes a turn: the next one may get its number.
+CREATE TRIGGER forget_tags AFTER DELETE ON turns BEGIN
+    DELETE FROM tags WHERE turn_id = old.id;
+END;
+""",
 )
 """Migration number n brings a file from version n to version n + 1 (SQLite's `user_version`)."""

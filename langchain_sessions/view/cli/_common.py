@@ -15,12 +15,12 @@ from rich.console import Console
 from langchain_sessions.store import StoreError, StoreMissingError, WritableSessionStore, open_store
 from langchain_sessions.view._extra import missing
 from langchain_sessions.view._json import to_plain
-from langchain_sessions.view._plain import one_line
+from langchain_sessions.view._plain import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from langchain_sessions.store import SessionStore
+    from langchain_sessions.store import SessionStats, SessionStore
 
 store_option = click.option(
     "--store",
@@ -109,6 +109,17 @@ def place_of(store: SessionStore) -> str:
 def print_json(value: object, *, on_one_line: bool = False) -> None:
     """Print what a store has returned as JSON, in ASCII: no text in it can steer a terminal."""
     click.echo(json.dumps(to_plain(value), indent=None if on_one_line else 2))
+
+
+def no_sessions(stats: SessionStats) -> str:
+    """Say that a store has no sessions and, if spans have come without an id, what to do."""
+    if not stats.traces_without_session:
+        return "No sessions."
+    traces = counted(stats.traces_without_session, "trace")
+    return (
+        f"No sessions, but {traces} in which no span names one. Give each call its id, in its config: "
+        '"metadata": {"session_id": ...}'
+    )
 
 
 def writable(store: SessionStore) -> WritableSessionStore:

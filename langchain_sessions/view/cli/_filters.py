@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _OPTIONS: Final = (
     click.option("--project", metavar="NAME", help="Of this project."),
     click.option("--user", metavar="ID", help="Of this user."),
+    click.option("--tag", metavar="NAME", help="With a turn whose outermost run has this tag."),
     click.option(
         "--since",
         type=moment_of,
@@ -47,6 +48,7 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
         *args: Any,
         project: str | None,
         user: str | None,
+        tag: str | None,
         since: Any,
         until: Any,
         errors: bool,
@@ -57,6 +59,7 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
         where = SessionFilter(
             project=project,
             user=user,
+            tag=tag,
             since=since,
             until=until,
             has_errors=errors,

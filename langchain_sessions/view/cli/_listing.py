@@ -12,16 +12,21 @@ from langchain_sessions.store import SessionFilter
 from langchain_sessions.store._answers import Sort
 from langchain_sessions.view._annotated import annotated, annotations_of
 from langchain_sessions.view._json import as_object
-from langchain_sessions.view._plain import counted, one_line
-from langchain_sessions.view.cli._common import console, json_option, opened, print_json, store_option
+from langchain_sessions.view._plain import one_line
+from langchain_sessions.view.cli._common import (
+    console,
+    json_option,
+    no_sessions,
+    opened,
+    print_json,
+    store_option,
+)
 from langchain_sessions.view.cli._filters import filter_options, text_option
 from langchain_sessions.view.cli._types import number_from
 from langchain_sessions.view.terminal import search_hit, sessions_table, stats_report
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    from langchain_sessions.store import SessionStats
 
 _EVERYTHING: Final = SessionFilter()
 
@@ -59,7 +64,7 @@ def list_command(
     with opened(place) as store, _place_in_list():
         page = store.sessions(where, sort=cast("Sort", sort), limit=limit, after=after)
         is_all = where == _EVERYTHING and after is None
-        nothing = _no_sessions(store.stats()) if is_all and not page.items else "No such sessions."
+        nothing = no_sessions(store.stats()) if is_all and not page.items else "No such sessions."
         annotations = annotated(store, page)
     if as_json:
         items = [{**as_object(it), "annotations": annotations_of(annotations, it)} for it in page]
@@ -140,16 +145,6 @@ def _place_in_list() -> Generator[None]:
     except ValueError as error:
         hint = "take it from the end of the page before, and use the same command and --sort"
         raise click.BadParameter(f"{one_line(str(error))}; {hint}", param_hint="'--after'") from error
-
-
-def _no_sessions(stats: SessionStats) -> str:
-    if not stats.traces_without_session:
-        return "No sessions."
-    traces = counted(stats.traces_without_session, "trace")
-    return (
-        f"No sessions, but {traces} in which no span names one. Give each call its id, in its config: "
-        '"metadata": {"session_id": ...}'
-    )
 
 
 def _tell_next(following: str | None) -> None:

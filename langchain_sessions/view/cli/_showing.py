@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 import click
 from rich.text import Text
 
-from langchain_sessions.store import AmbiguousSessionError, SessionNotFoundError
+from langchain_sessions.store import (
+    AmbiguousSessionError,
+    SessionFilter,
+    SessionNotFoundError,
+    iter_sessions,
+    iter_turns,
+)
 from langchain_sessions.view._annotated import annotated, annotations_of, in_full
 from langchain_sessions.view._json import as_object, to_plain
 from langchain_sessions.view._plain import one_line
-from langchain_sessions.view.cli._common import console, json_option, opened, print_json, store_option
+from langchain_sessions.view.cli._common import (
+    console,
+    json_option,
+    no_sessions,
+    opened,
+    print_json,
+    store_option,
+)
 from langchain_sessions.view.cli._completion import complete_session_id
 from langchain_sessions.view.cli._types import number_from
 from langchain_sessions.view.terminal import Transcript
@@ -22,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
-    from langchain_sessions.store import Annotation, Page, SessionStore, SessionSummary, Span, Turn
+    from langchain_sessions.store import Annotation, SessionStore, SessionSummary, Span, Turn
 
     _Shown: TypeAlias = tuple[Turn, list[Span] | None]
     """A turn and, if they are to be shown, its spans."""
@@ -32,12 +46,9 @@ _KNOWN: Final = 1_000
 
 _SUGGESTIONS: Final = 3
 
-_PAGE: Final = 100
-"""Turns that are read at a time, so that the first ones are shown at once, however long the session."""
-
 
 @click.command("show")
-@click.argument("session_id", metavar="ID", shell_complete=complete_session_id)
+@click.argument("session_id", metavar="[ID]", required=False, shell_complete=complete_session_id)
 @store_option
 @click.option("--project", metavar="NAME", help="Its project, when several have a session of this id.")
 @click.option("--spans", "with_spans", is_flag=True, help="Print the spans of each turn, too.")
@@ -46,7 +57,7 @@ _PAGE: Final = 100
 @click.option("--limit", type=number_from(1), metavar="N", help="The most turns to show. By default all.")
 @json_option
 def show_command(
-    session_id: str,
+    session_id: str | None,
     place: str | None,
     project: str | None,
     with_spans: bool,
@@ -55,7 +66,7 @@ def show_command(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Show a session as a chat.
+    """Show a session as a chat: without an ID, the one that was active last.
 
     Who said what, the tools used, tokens and time of each turn; times are UTC.
 
@@ -64,13 +75,18 @@ def show_command(
     """
     if first is not None and last is not None:
         raise click.UsageError("give --from or --last, not both")
+    if first is not None and session_id is None:
+        raise click.UsageError("--from names a turn of a session: give its ID, too")
     with opened(place) as store:
-        session = found(store, session_id, project)
+        session = _latest(store, project) if session_id is None else found(store, session_id, project)
         turns = _turns(store, session, first, last)
         shown = ((it, _spans(store, it) if with_spans else None) for it in islice(turns, limit))
         annotations = annotations_of(annotated(store, [session]), session)
-        show = _show_json if as_json else _show_chat
-        show(session, annotations, shown, turns)
+        if as_json:
+            _show_json(session, annotations, shown, turns)
+        else:
+            named = f"{shlex.quote(session.id)} " if session_id is None else ""
+            _show_chat(session, annotations, shown, turns, named)
 
 
 def _show_chat(
@@ -78,6 +94,7 @@ def _show_chat(
     annotations: Sequence[Annotation],
     shown: Iterator[_Shown],
     rest: Iterator[Turn],
+    named: str,
 ) -> None:
     out = console()
     chat = Transcript(session)
@@ -89,7 +106,7 @@ def _show_chat(
         for line in chat.turn(turn, spans):
             out.print(line)
     if (following := next(rest, None)) is not None:
-        more = f"\nThere are more: the same again with --from {one_line(following.trace_id)}"
+        more = f"\nThere are more: the same again with {one_line(named + '--from ' + following.trace_id)}"
         out.print(Text(more, style="dim"), soft_wrap=True)
 
 
@@ -116,28 +133,40 @@ def _show_json(
 def _turns(
     store: SessionStore, session: SessionSummary, first: str | None, last: int | None
 ) -> Iterator[Turn]:
-    """The turns, from one on or the last ones; they are read a page at a time.
+    """The turns, from one on or the last ones.
 
     Raises:
         click.ClickException: If the turn to begin with is not there.
     """
     if last is not None:
         return iter(store.turns(session.id, project=session.project, limit=last, last=True))
-    page = store.turns(session.id, project=session.project, limit=_PAGE, starting_with=first)
-    if first is not None and not page.items:
+    turns = iter_turns(store, session.id, project=session.project, starting_with=first)
+    begin = list(islice(turns, 1))
+    if first is not None and not begin:
         raise click.ClickException(f"session {session.id!r} has no turn of trace {one_line(first)}")
-    return _pages(store, session, page)
-
-
-def _pages(store: SessionStore, session: SessionSummary, page: Page[Turn]) -> Iterator[Turn]:
-    yield from page
-    while page.next is not None:
-        page = store.turns(session.id, project=session.project, limit=_PAGE, after=page.next)
-        yield from page
+    return chain(begin, turns)
 
 
 def _spans(store: SessionStore, turn: Turn) -> list[Span]:
     return store.spans(turn.session_id, turn.trace_id, project=turn.project)
+
+
+def _latest(store: SessionStore, project: str | None) -> SessionSummary:
+    """The session that was active last.
+
+    Raises:
+        click.ClickException: If there is none.
+    """
+    session = next(iter_sessions(store, SessionFilter(project=project)), None)
+    if session is not None:
+        return session
+    stats = store.stats()
+    if not stats.projects:
+        raise click.ClickException(no_sessions(stats))
+    others = ", ".join(name for name, _ in stats.projects)
+    raise click.ClickException(
+        one_line(f"there is no session in project {project!r}; there are some in {others}")
+    )
 
 
 def found(store: SessionStore, session_id: str, project: str | None) -> SessionSummary:

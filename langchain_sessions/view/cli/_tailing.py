@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from langchain_sessions.store import SessionNotFoundError, StoreMissingError, open_store
+from langchain_sessions.store import (
+    SessionFilter,
+    SessionNotFoundError,
+    StoreMissingError,
+    iter_sessions,
+    open_store,
+)
 from langchain_sessions.view._plain import one_line
 from langchain_sessions.view.cli._common import (
     console,
@@ -147,25 +153,17 @@ class _Watch:
     def _latest(self, number: int) -> list[Turn]:
         """The turns that ended last, in the order in which they did."""
         found: list[Turn] = []
-        for session_id, project, last_activity_ns in self._sessions() if number else ():
+        where = SessionFilter(project=self._project)
+        for session in iter_sessions(self._store, where) if number else ():
+            if self._session not in {None, session.id}:
+                continue
             if len(found) >= number:
                 found = _by_end(found)[-number:]
-                if last_activity_ns < found[0].ended_ns:
+                if session.last_activity_ns < found[0].ended_ns:
                     break  # sessions come by last activity: this one and those that follow have nothing later
             with suppress(SessionNotFoundError):  # it was deleted this moment
-                found += self._store.turns(session_id, project=project, limit=number, last=True)
+                found += self._store.turns(session.id, project=session.project, limit=number, last=True)
         return _by_end(found)[-number:]
-
-    def _sessions(self) -> Iterator[tuple[str, str, int]]:
-        after: str | None = None
-        while True:
-            page = self._store.sessions(limit=_PAGE, after=after)
-            for it in page:
-                if self._session in {None, it.id} and self._project in {None, it.project}:
-                    yield it.id, it.project, it.last_activity_ns
-            after = page.next
-            if after is None:
-                return
 
     def _is_wanted(self, turn: Turn) -> bool:
         return self._session in {None, turn.session_id} and self._project in {None, turn.project}

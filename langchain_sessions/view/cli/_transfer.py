@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
-from langchain_sessions.store import SessionFilter, SessionNotFoundError
-from langchain_sessions.view._files import STANDARD, writing
+from langchain_sessions.store import SessionFilter, TransferError, export_sessions, import_sessions
 from langchain_sessions.view._plain import counted, one_line
 from langchain_sessions.view.cli._common import json_option, needing, opened, store_option, writable
 from langchain_sessions.view.cli._completion import complete_session_id
@@ -22,9 +20,14 @@ from langchain_sessions.view.cli._filters import filter_options
 from langchain_sessions.view.cli._progress import progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from langchain_sessions.store import SessionStore, SessionSummary
+    from langchain_sessions.store import Imported, WritableSessionStore
+    from langchain_sessions.store._files import BinaryWriter
+    from langchain_sessions.store._transfer import Format
+
+STANDARD: Final = "-"
+"""The name of the standard streams."""
 
 
 @click.command("export")
@@ -60,16 +63,24 @@ def export_command(
     with needing("export"):
         import_module("langchain_sessions.store._jsonl")  # so that what is missing is said here, once
     is_shown = output == STANDARD and sys.stdout.isatty()
-    with opened(place) as store, _exported(store, output) as write:
-        sessions, total = _chosen(store, where, session_ids)
-        count = turns = 0
-        with progress_bar("exporting", "sessions", total=total, is_wanted=not is_shown) as progress:
-            for summary in sessions:
-                turns += _write(write, store, summary, kind)
-                count += 1
-                progress(count)
+    with opened(place) as store:
+        with progress_bar(
+            "exporting",
+            "sessions",
+            total=lambda: len(set(session_ids)) or store.stats(where).sessions,
+            is_wanted=not is_shown,
+        ) as progress:
+            exported = export_sessions(
+                store,
+                _standard_output() if output == STANDARD else output,
+                where,
+                session_ids=session_ids or None,
+                format=cast("Format", kind),
+                progress=progress,
+            )
+        sys.stdout.flush()
     if output != STANDARD:
-        what = f"{counted(count, 'session')} ({counted(turns, 'turn')})"
+        what = f"{counted(exported.sessions, 'session')} ({counted(exported.turns, 'turn')})"
         click.echo(f"Exported {what} to {one_line(output)}.", err=True)
 
 
@@ -92,82 +103,49 @@ def import_command(files: tuple[str, ...], place: str | None, skip_errors: bool,
     already is left as it is, so doing it again does no harm.
     """
     with needing("import"):
-        from langchain_sessions.view.cli._importing import Import
+        import_module("langchain_sessions.store._jsonl")
     with opened(place, create=True) as store:
-        target = Import(writable(store), skip_errors=skip_errors)
-        sizes = [0 if it == STANDARD else Path(it).stat().st_size for it in files]
         try:
-            total = None if STANDARD in files else sum(sizes)
-            with progress_bar("importing", total=lambda: total, in_bytes=True) as progress:
-                for number, name in enumerate(files):
-                    before = sum(sizes[:number])
-                    target.read(name, lambda at, before=before: progress(before + at))
-        finally:
-            if as_json:
-                click.echo(json.dumps(asdict(target.counts)))
-    if not as_json:
-        click.echo(target.counts.sentence())
+            imported = _imported(writable(store), files, skip_errors=skip_errors)
+        except TransferError as error:
+            if as_json and error.imported is not None:
+                click.echo(json.dumps(asdict(error.imported)))
+            raise
+    click.echo(json.dumps(asdict(imported)) if as_json else _sentence(imported))
 
 
-def _chosen(
-    store: SessionStore, where: SessionFilter, session_ids: Sequence[str]
-) -> tuple[Iterator[SessionSummary], Callable[[], int]]:
-    """The sessions to export, and what counts them."""
-    from langchain_sessions.store._walk import all_sessions
-
-    if not session_ids:
-        return all_sessions(store, where), lambda: store.stats(where).sessions
-    # All of them are looked for before anything is written.
-    found = [store.summary(it, project=where.project) for it in dict.fromkeys(session_ids)]
-    return iter(found), lambda: len(found)
-
-
-def _write(write: Callable[[str], None], store: SessionStore, session: SessionSummary, kind: str) -> int:
-    """Write a session; return how many turns it has."""
-    from langchain_sessions.store._jsonl import chat_line, spans_line
-    from langchain_sessions.store._walk import all_turns
-
-    count = 0
-    if kind == "chat":
-        for piece in chat_line(session, all_turns(store, session)):
-            write(piece)
-        write("\n")
-        return session.turn_count
-    for turn in all_turns(store, session):
-        try:
-            spans = store.spans(session.id, turn.trace_id, project=session.project)
-        except SessionNotFoundError:  # deleted meanwhile
-            break
-        if spans:
-            write(f"{spans_line(spans)}\n")
-            count += 1
-    return count
+def _imported(store: WritableSessionStore, files: Sequence[str], *, skip_errors: bool) -> Imported:
+    total = None if STANDARD in files else sum(Path(it).stat().st_size for it in files)
+    with progress_bar("importing", total=lambda: total, in_bytes=True) as progress:
+        return import_sessions(
+            store,
+            *(sys.stdin.buffer if it == STANDARD else it for it in files),
+            skip_errors=skip_errors,
+            warn=lambda text: click.echo(f"Warning: {one_line(text)}", err=True),
+            progress=progress,
+        )
 
 
-@contextmanager
-def _exported(store: SessionStore, output: str) -> Generator[Callable[[str], None]]:
-    """What writes to the file; to a terminal nothing that could steer it.
-
-    Raises:
-        click.ClickException: If the file cannot be written, or is the store itself.
-    """
-    path = getattr(store, "path", None)
-    if path is not None and output != STANDARD and Path(path).resolve() == Path(output).resolve():
-        raise click.UsageError("--output is the store itself; name another file")
-    try:
-        with writing(output) as stream:
-            is_shown = output == STANDARD and sys.stdout.isatty()
-            yield lambda text: _write_text(stream, _in_ascii(text) if is_shown else text)
-    except OSError as error:
-        if output == STANDARD:
-            raise  # click ends quietly if nobody reads any more
-        raise click.ClickException(f"cannot write {one_line(output)}: {error.strerror or error}") from error
+def _sentence(imported: Imported) -> str:
+    parts = [f"{imported.known:,} known"]
+    parts += [f"{imported.rejected:,} rejected, whose ids are none"] if imported.rejected else []
+    lines = [counted(imported.lines, "line")]
+    lines += [f"{imported.other_lines:,} without spans"] if imported.other_lines else []
+    lines += [f"{imported.bad_lines:,} not readable"] if imported.bad_lines else []
+    return f"Imported {counted(imported.new, 'new span')} ({', '.join(parts)}) from {', '.join(lines)}."
 
 
-def _write_text(stream: IO[bytes], text: str) -> None:
-    stream.write(text.encode())
+def _standard_output() -> BinaryWriter:
+    """The standard output; to a terminal nothing is written that could steer it."""
+    return _InAscii(sys.stdout.buffer) if sys.stdout.isatty() else sys.stdout.buffer
 
 
-def _in_ascii(text: str) -> str:
-    """The same JSON, in which all other characters are escaped."""
-    return re.sub(r"[^\n -~]", lambda match: json.dumps(match[0])[1:-1], text)
+class _InAscii:
+    """Writes JSON in which all characters but those of ASCII are escaped."""
+
+    def __init__(self, stream: BinaryWriter) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes, /) -> None:
+        text = re.sub(r"[^\n -~]", lambda match: json.dumps(match[0])[1:-1], data.decode())
+        self._stream.write(text.encode())

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from langchain_sessions.view._annotated import annotations_of, judgement
+from langchain_sessions.view._annotated import annotations_of, thoughts
 from langchain_sessions.view._plain import ago, compact, duration, one_line
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ class _Sessions:
             _Column("first input", inputs, _NARROWEST_INPUT, "teaser", rank=2),
         ]
         if self.annotations:
-            thought = self._cells(lambda it: " · ".join(map(judgement, annotations_of(self.annotations, it))))
+            thought = self._cells(
+                lambda it: " · ".join(it.text for it in thoughts(annotations_of(self.annotations, it)))
+            )
             columns.insert(-1, _Column("annotations", thought, _NARROWEST_ANNOTATIONS, "wraps", rank=1))
         if len({it.project for it in self.sessions}) < 2:
             del columns[1]

@@ -55,6 +55,7 @@ class Query:
         text: What to search for.
         project: Of this project.
         user: Of this user.
+        tag: With this tag.
         period: A key of PERIODS, or empty.
         first: The first day, or None.
         last: The last day, or None.
@@ -67,6 +68,7 @@ class Query:
     text: str = ""
     project: str = ""
     user: str = ""
+    tag: str = ""
     period: str = ""
     first: date | None = None
     last: date | None = None
@@ -94,6 +96,7 @@ class Query:
             text=parameters.get("q", "").strip(),
             project=parameters.get("project", ""),
             user=parameters.get("user", ""),
+            tag=parameters.get("tag", ""),
             period=period,
             first=_day(parameters, "from"),
             last=_day(parameters, "to"),
@@ -109,6 +112,7 @@ class Query:
             "q": self.text,
             "project": self.project,
             "user": self.user,
+            "tag": self.tag,
             "period": self.period,
             "from": self.first.isoformat() if self.first else None,
             "to": self.last.isoformat() if self.last else None,
@@ -133,6 +137,7 @@ class Query:
         return bool(
             self.project
             or self.user
+            or self.tag
             or self.period
             or self.first
             or self.last
@@ -143,7 +148,7 @@ class Query:
     @property
     def has_more(self) -> bool:
         """Whether one of the filters is in use that the page keeps folded."""
-        return bool(self.user or self.first or self.last or self.min_turns > 1)
+        return bool(self.user or self.tag or self.first or self.last or self.min_turns > 1)
 
     def where(self, now: datetime) -> SessionFilter:
         """Which sessions are listed."""
@@ -154,6 +159,7 @@ class Query:
         return SessionFilter(
             project=self.project or None,
             user=self.user or None,
+            tag=self.tag or None,
             since=_midnight(since) if since else None,
             until=_midnight(self.last + timedelta(days=1)) if self.last else None,
             has_errors=self.has_errors,
@@ -185,6 +191,7 @@ class Query:
         return SessionFilter(
             project=where.project,
             user=where.user,
+            tag=where.tag,
             since=_midnight(days[0]),
             until=_midnight(days[1] + timedelta(days=1)),
             has_errors=where.has_errors,

@@ -85,12 +85,12 @@ def _make() -> Environment:
         "day": _charts.day_name,
         "duration": _plain.duration,
         "iso": iso,
-        "judgement": _annotated.judgement,
         "money": _plain.money,
         "name": _plain.beginning,
         "short": _plain.compact,
         "size": size,
         "teaser": teaser,
+        "thoughts": _annotated.thoughts,
     }
     environment.filters.update(filters)
     values: dict[str, Any] = {
