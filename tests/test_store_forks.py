@@ -8,12 +8,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langchain_sessions.store import SQLiteSessionStore, StoreError
-from langchain_sessions.store._sqlite import _idle
+from langchain_sessions.store._sqlite import _connections, _idle
 from langchain_sessions.store._sqlite._connections import _statements
 from langchain_sessions.store._sqlite._schema import APPLICATION_ID, MIGRATIONS
 from tests.support.forks import in_a_fork, signal_pair, wait_for
@@ -175,6 +175,37 @@ def test_a_process_that_is_forked_in_the_middle_keeps_off_the_file(
         assert store.summary("a").turn_count == 2
     audit(path)
     audit(tmp_path / "other.db")
+
+
+def test_a_process_that_is_forked_during_an_opening_keeps_off_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection with which a store is opened is one that another process must not inherit, too."""
+    monkeypatch.setattr(_idle, "_BEFORE_A_FORK", 0.05)
+    path = tmp_path / "s.db"
+    opens, may_go_on = threading.Event(), threading.Event()
+    prepare = _connections._prepare
+
+    def prepare_slowly(*arguments: Any) -> None:
+        opens.set()
+        may_go_on.wait(PATIENCE)
+        prepare(*arguments)
+
+    def child() -> None:
+        with pytest.raises(StoreError, match="forked while a thread was using it"):
+            SQLiteSessionStore(path)
+
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(_connections, "_prepare", prepare_slowly)
+        opening = pool.submit(SQLiteSessionStore, path)
+        opens.wait(PATIENCE)
+        try:
+            wait_for(in_a_fork(child))
+        finally:
+            may_go_on.set()
+        with closing(opening.result()) as store:
+            store.add(turn(1, "a"))
+    audit(path)
 
 
 AT_ONCE = 32
