@@ -26,6 +26,7 @@ from langchain_sessions.store import SessionStoreExporter, SQLiteSessionStore, T
 from tests.support.collecting import collecting
 from tests.support.openai_server import OpenAIServer, openai_server
 from tests.support.stores import audit
+from tests.support.web import addresses, said, visiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,7 +160,7 @@ def test_the_client_alone(path: Path, provider: TracerProvider, server: OpenAISe
 def test_a_tool_call_and_a_failure(
     path: Path, provider: TracerProvider, server: OpenAIServer, content: bool
 ) -> None:
-    """An answer without words is the call in it; a call that fails is a turn that failed."""
+    """An answer without words is the call in it, on its page, too; a failed call is a failed turn."""
     add = {"name": "add", "parameters": {"type": "object", "properties": {"a": {}, "b": {}}}}
     with openai.OpenAI(base_url=server.base_url, api_key="x", max_retries=0) as client:
         with session("calls"):
@@ -170,6 +171,14 @@ def test_a_tool_call_and_a_failure(
             )
         with session("fails"), pytest.raises(openai.InternalServerError):
             client.chat.completions.create(model="test", messages=[{"role": "user", "content": "fail 500"}])
+    with closing(SQLiteSessionStore(path, create=False)) as store, visiting(store) as client:
+        page = said(client.get(addresses(client, "calls")[0]))
+    chat = (
+        'Input User use add 2 3 Output Assistant Tool: add(a=2, b=3) Call call_1 { "a": 2, "b": 3 }'
+        if content
+        else "Messages None were recorded"
+    )
+    assert page == f"Model test Provider openai Tokens 4 in Finish reason tool_calls {chat}"
     [turn] = stored(path, "calls")[0].turns
     assert turn.output == ("add(a=2, b=3)" if content else "")
     [turn] = stored(path, "fails")[0].turns

@@ -143,7 +143,7 @@ def test_calls_are_accessible_and_fit(
     kind = request.node.callspec.id
     with tab(browser, full, size, color_scheme=scheme, reduced_motion="reduce") as opened:
         page = opened.page
-        for number, name in {0: "model", 2: "documents", 5: "tool"}.items():
+        for number, name in {0: "model", 2: "documents", 5: "tool", 6: "genai", 7: "genai-tool"}.items():
             open_call(opened, number)
             opened.assert_fits()
             opened.shoot(f"call-{name}-{kind}", whole=True)

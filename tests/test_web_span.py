@@ -49,7 +49,7 @@ from tests.support.calls import (
     one_span,
 )
 from tests.support.conversations import QUIET, span
-from tests.support.web import links, text_of, visiting
+from tests.support.web import addresses, links, said, text_of, visiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,27 +86,6 @@ def model_call(attributes: Mapping[str, Value]) -> ModelCall:
     found = contents_of(of_kind("LLM", attributes))
     assert isinstance(found, ModelCall)
     return found
-
-
-def addresses(client: httpx.Client, session_id: str = "abc") -> list[str]:
-    """Where the inner spans of a session's turns are shown, turn by turn."""
-    found: list[str] = []
-    for trace in dict.fromkeys(links(client.get("/session", params={"id": session_id}), "/trace?")):
-        found += list(dict.fromkeys(links(client.get(trace), "/span?")))[-1:]
-    return found
-
-
-def said(page: httpx.Response) -> str:
-    """What the page of a span shows between what every span has and its attributes, as a reader sees it."""
-    part = re.search(
-        r'class="span-page">.*?</p>(.*?)<details class="folded"><summary>All', page.text, re.DOTALL
-    )
-    assert part is not None, text_of(page)
-
-    class Part:
-        text = part[1]
-
-    return text_of(Part())  # type: ignore[arg-type] -- all that it looks at
 
 
 def button(page: httpx.Response, text: str) -> list[str]:

@@ -143,11 +143,23 @@ def counts_of(attributes: Attributes, kind: str) -> Counts:
     if kind != LLM and (kind != AGENT or openinference_kind(attributes)):
         return _NOTHING
     return Counts(
-        _count(attributes.get(SpanAttributes.LLM_TOKEN_COUNT_PROMPT)) or _loose(attributes, _PROMPT_TOKENS),
+        _count(attributes.get(SpanAttributes.LLM_TOKEN_COUNT_PROMPT)) or count_in(attributes, _PROMPT_TOKENS),
         _count(attributes.get(SpanAttributes.LLM_TOKEN_COUNT_COMPLETION))
-        or _loose(attributes, _COMPLETION_TOKENS),
+        or count_in(attributes, _COMPLETION_TOKENS),
         next((it for it in map(_cost, _values(attributes, _COSTS)) if it is not None), None),
     )
+
+
+def count_in(attributes: Attributes, keys: Iterable[str]) -> int:
+    """Return the first count in these attributes, be it a text or a fraction; 0 if there is none."""
+    for value in _values(attributes, keys):
+        if type(value) is str and value.isdecimal() and value.isascii() and len(value) <= _MOST_DIGITS:
+            value = int(value)  # Micrometer, for one, has nothing but texts
+        elif type(value) is float and value.is_integer():
+            value = int(value)  # JavaScript has one type of number
+        if count := _count(value):
+            return count
+    return 0
 
 
 def model_of(attributes: Attributes) -> str:
@@ -171,18 +183,6 @@ def _values(attributes: Attributes, keys: Iterable[str]) -> Iterable[Value]:
 
 def _first_text(attributes: Attributes, keys: Iterable[str]) -> str:
     return next((str(it) for it in _values(attributes, keys) if it is not None and it != ""), "")
-
-
-def _loose(attributes: Attributes, keys: Iterable[str]) -> int:
-    """The first count in these attributes, be it written as a text or as a fraction; 0 if there is none."""
-    for value in _values(attributes, keys):
-        if type(value) is str and value.isdecimal() and value.isascii() and len(value) <= _MOST_DIGITS:
-            value = int(value)  # Micrometer, for one, has nothing but texts
-        elif type(value) is float and value.is_integer():
-            value = int(value)  # JavaScript has one type of number
-        if count := _count(value):
-            return count
-    return 0
 
 
 def _count(value: Value) -> int:

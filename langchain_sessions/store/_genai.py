@@ -37,9 +37,13 @@ _TRACELOOP_OUTPUT: Final = "traceloop.entity.output"
 TOOL_INPUTS: Final = (*ARGUMENTS, _PROMPT, _TRACELOOP_INPUT)
 TOOL_OUTPUTS: Final = (*RESULTS, _COMPLETION, _TRACELOOP_OUTPUT)
 
-_INPUTS: Final = (_INPUT_MESSAGES, _PROMPT, "ai.prompt.messages", "ai.prompt", *ARGUMENTS)
-_OUTPUTS: Final = (_OUTPUT_MESSAGES, _COMPLETION, "ai.response.text", "ai.response.object", *RESULTS)
-"""Where texts may be, the convention's own place first."""
+_SENT: Final = (_INPUT_MESSAGES, _PROMPT, "ai.prompt.messages", "ai.prompt")
+_RECEIVED: Final = (_OUTPUT_MESSAGES, _COMPLETION)
+"""Where a model's messages may be, the convention's own place first."""
+
+_INPUTS: Final = (*_SENT, *ARGUMENTS)
+_OUTPUTS: Final = (*_RECEIVED, "ai.response.text", "ai.response.object", *RESULTS)
+"""Where texts may be, likewise."""
 
 _ALWAYS_JSON: Final = frozenset({_INPUT_MESSAGES, _OUTPUT_MESSAGES, "ai.prompt.messages"})
 """A text in one of these that is no JSON was cut off."""
@@ -67,11 +71,35 @@ _OPENINGS: Final = ("{", "[", '"')
 """How a JSON begins that is an object, a list or a text."""
 
 
-class _Given(NamedTuple):
-    """What was found: as it is written, and what it is if it is JSON; None if it was cut off."""
+_FLAT: Final = ("finish_reason", "name", "reasoning", "tool_call_id")
+"""What a flattened message has beside its role, its content and its calls."""
 
+
+class Given(NamedTuple):
+    """What was found.
+
+    Attributes:
+        key: The attribute that has it; if it was flattened, the name of the list.
+        raw: As it is written.
+        payload: What it is if it is JSON, and else the same; None if it was cut off. If it was flattened, the
+            fields of its items in their order.
+        is_flat: Whether it was flattened.
+    """
+
+    key: str
     raw: object
     payload: object
+    is_flat: bool = False
+
+
+def sent(attributes: Attributes) -> Given | None:
+    """What a model was sent; None if the span does not say so."""
+    return _find(attributes, _SENT, _PROMPT, "user")
+
+
+def received(attributes: Attributes) -> Given | None:
+    """What a model answered, if it is there as messages or in one text; None otherwise."""
+    return _find(attributes, _RECEIVED, _COMPLETION, "assistant")
 
 
 def said(attributes: Attributes) -> str | None:
@@ -141,27 +169,27 @@ def with_messages(attributes: Attributes, events: Iterable[tuple[str, Attributes
     return {**added, **attributes} if added else attributes
 
 
-def _find(attributes: Attributes, keys: Iterable[str], prefix: str, role: str) -> _Given | None:
+def _find(attributes: Attributes, keys: Iterable[str], prefix: str, role: str) -> Given | None:
     for key in keys:
         value = attributes.get(key)
         if value is None or value == "":
             continue
-        payload = _parsed(value, is_json=key in _ALWAYS_JSON)
+        payload = parsed(value, is_json=key in _ALWAYS_JSON)
         if payload not in ([], ()):
-            return _Given(value, payload)
+            return Given(key, value, payload)
     flattened = [_of_flat(it, role) for it in items(attributes, prefix)]
-    return _Given(flattened, flattened) if flattened else None
+    return Given(prefix, flattened, flattened, is_flat=True) if flattened else None
 
 
-def _raw(given: _Given | None) -> str:
+def _raw(given: Given | None) -> str:
     return "" if given is None else compact(given.raw)
 
 
-def _parsed(value: Value, *, is_json: bool = False) -> object:
-    """A value as a structure, or as the text it is; None for what should be JSON and is none."""
+def parsed(value: Value, *, is_json: bool = False) -> object:
+    """Return a value as a structure, or as the text it is; None for what should be JSON and is none."""
     if not isinstance(value, str):  # a list may have a JSON for each message, in languages without nesting
         some = _items_of(value)
-        return [_parsed(cast("Value", it)) for it in some] if some else value
+        return [parsed(cast("Value", it)) for it in some] if some else value
     if not is_json and not value.lstrip().startswith(_OPENINGS):
         return value
     try:
@@ -187,6 +215,7 @@ def _of_flat(message: Mapping[str, Value], role: str) -> dict[str, Value]:
     return {
         "role": message.get("role") or role,
         "content": _blocks(message.get("content")),
+        **{name: message[name] for name in _FLAT if name in message},
         **({"tool_calls": cast("Value", calls)} if calls else {}),
     }
 
@@ -194,16 +223,17 @@ def _of_flat(message: Mapping[str, Value], role: str) -> dict[str, Value]:
 def _message(values: Attributes, role: str) -> dict[str, Value]:
     """The message that an event is, in one attribute or in several."""
     given = values.get(_CONTENT)
-    body = fields_of(_parsed(given)) if given is not None else values
+    body = fields_of(parsed(given)) if given is not None else values
     if body is None:
         return {"role": role, "content": given}
     inner = body.get("message")  # that of a choice
-    if isinstance(inner, str) and fields_of(parsed := _parsed(inner)) is None:
-        return {"role": role, "content": _blocks(cast("Value", parsed))}
-    fields = fields_of(_parsed(cast("Value", inner))) or body
-    message: dict[str, Value] = {"role": role, **{str(key): it for key, it in fields.items()}}
+    finished = {"finish_reason": body["finish_reason"]} if body.get("finish_reason") is not None else {}
+    if isinstance(inner, str) and fields_of(below := parsed(inner)) is None:
+        return {"role": role, "content": _blocks(cast("Value", below)), **finished}
+    fields = fields_of(parsed(cast("Value", inner))) or body
+    message: dict[str, Value] = {"role": role, **{str(key): it for key, it in fields.items()}, **finished}
     message["content"] = _blocks(message.get("content"))
-    message["tool_calls"] = cast("Value", _parsed(message.get("tool_calls")))
+    message["tool_calls"] = cast("Value", parsed(message.get("tool_calls")))
     return message
 
 
@@ -211,6 +241,6 @@ def _blocks(content: Value) -> Value:
     """The blocks of a message's content that are written as JSON; a text that only looks so stays one."""
     if not isinstance(content, str) or not content.lstrip().startswith("["):
         return content
-    blocks = _items_of(_parsed(content))
+    blocks = _items_of(parsed(content))
     are_blocks = all(not {"type", "text"}.isdisjoint(fields_of(it) or ()) for it in blocks)
     return cast("Value", blocks) if are_blocks and blocks else content

@@ -22,11 +22,13 @@ class Text:
 
     Attributes:
         text: The text.
-        key: The attribute that it is, whole; None if it was put together from several.
+        key: The attribute that it is; None if it was put together from several, or is in none.
+        is_part: Whether it is only a part of that attribute.
     """
 
     text: str
     key: str | None = None
+    is_part: bool = False
 
 
 class Fields:
@@ -53,10 +55,10 @@ class Fields:
         value = self._values.get(name)
         return Text(value, self._note(name)) if isinstance(value, str) else None
 
-    def word(self, name: str) -> str:
-        """Return a text that is a name or an id; empty if there is none."""
-        found = self.text(name)
-        return "" if found is None else found.text
+    def word(self, *names: str) -> str:
+        """Return a text that is a name or an id, the first one under these names; empty if there is none."""
+        found = (it.text for name in names if (it := self.text(name)) is not None)
+        return next(filter(None, found), "")
 
     def number(self, name: str) -> int | float | None:
         """Return a number that can be shown; one without a fraction is an int."""

@@ -1,4 +1,6 @@
-"""Reading what a span was given and what it gave, by its OpenInference kind. Pure.
+"""Reading what a span was given and what it gave, by its kind. Pure.
+
+OpenInference's attributes are read here, those of the convention for generative AI in `_genai_kinds`.
 
 Nothing here fails on what it reads: what has another type or name than expected is left out, and counted.
 """
@@ -8,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, cast
 
+from langchain_sessions.store._conventions import openinference_kind
+from langchain_sessions.store._genai import PREFIX
 from langchain_sessions.store._texts import answered
 from langchain_sessions.store._turn import tool_use
 from langchain_sessions.view._contents import (
@@ -25,6 +29,7 @@ from langchain_sessions.view._contents import (
     ToolRun,
 )
 from langchain_sessions.view._fields import Fields, Text, text_of
+from langchain_sessions.view._genai_kinds import genai_contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,14 +64,19 @@ _CALLING: Final = ("tool_use", "tool_call", "function_call")
 
 def contents_of(span: Span) -> Contents | None:
     """Read what a span was given and gave; None if that is not known of its kind, or there is nothing."""
-    kind = span.attributes.get("openinference.span.kind")
-    read = _READERS.get(kind.upper()) if isinstance(kind, str) else None
-    return None if read is None else read(span)
+    kind = openinference_kind(span.attributes)
+    if not kind:
+        return genai_contents(span)
+    read = _READERS.get(kind.upper())
+    found = None if read is None else read(span)
+    if found is None and read is not None and any(it.startswith(PREFIX) for it in span.attributes):
+        return genai_contents(span)  # of OpenInference it has the kind alone
+    return found
 
 
 def _model_call(span: Span) -> ModelCall | None:
     fields = Fields(span.attributes)
-    model = _first(fields, "llm.response.model_name", "llm.model_name", "llm.request.model_name")
+    model = fields.word("llm.response.model_name", "llm.model_name", "llm.request.model_name")
     asked_for = fields.word("llm.request.model_name")
     tools = tuple(filter(None, map(_offered, fields.items("llm.tools"))))
     call = ModelCall(
@@ -76,7 +86,7 @@ def _model_call(span: Span) -> ModelCall | None:
         parameters=_parameters(fields.structure("llm.invocation_parameters"), {"tools"} if tools else set()),
         model=model,
         asked_for=asked_for if asked_for != model else "",
-        provider=_first(fields, "llm.provider", "llm.system"),
+        provider=fields.word("llm.provider", "llm.system"),
         finish_reason=fields.word("llm.finish_reason"),
         tokens=_sum(fields, "llm.token_count"),
         cost=_sum(fields, "llm.cost"),
@@ -130,7 +140,7 @@ def _tool_run(span: Span) -> ToolRun | None:
     return ToolRun(
         name=fields.word("tool.name") or span.name,
         description=fields.word("tool.description"),
-        id=_first(fields, "tool.id", "tool_call.id"),
+        id=fields.word("tool.id", "tool_call.id"),
         parameters=fields.structure("tool.parameters"),
         input=given,
         output=None if gave is None else Text(use.output, gave.key),
@@ -181,8 +191,8 @@ def _block(fields: Fields) -> Block | None:
         kind=fields.word("message_content.type") or medium,
         text=text,
         url=url,
-        name=_first(
-            fields, "message_content.document.document.name", "message_content.document.document.mime_type"
+        name=fields.word(
+            "message_content.document.document.name", "message_content.document.document.mime_type"
         ),
         is_sealed=any(sealed[:-1]),
     )
@@ -277,10 +287,6 @@ def _document(fields: Fields) -> Document | None:
 
 
 # --- all of them --------------------------------------------------------------------------------------------
-
-
-def _first(fields: Fields, *names: str) -> str:
-    return next((word for it in names if (word := fields.word(it))), "")
 
 
 def _object(text: str) -> dict[str, object]:

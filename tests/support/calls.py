@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from langchain_sessions.store import SpanEvent
 from tests.support.sample_sessions import END, HOSTILE, HOSTILE_ID, SECOND, Said, turn_spans
 
 if TYPE_CHECKING:
@@ -29,16 +30,21 @@ def one_span(
     name: str = "",
     started_ns: int = END,
     question: str = "hello?",
+    events: Sequence[tuple[str, Mapping[str, Value]]] = (),
 ) -> list[Span]:
-    """Make the spans of a turn: a chain, and in it one span of a kind with these attributes and no others."""
+    """Make the spans of a turn: a chain, and in it one span of a kind with these attributes and no others.
+
+    A span of another convention is of no kind, "".
+    """
     said = Said(question, "hello!")
     root, call = turn_spans(session_id, said, started_ns=started_ns, project=project)
     whole: dict[str, Value] = {
         "session.id": session_id,
-        "openinference.span.kind": kind,
+        **({"openinference.span.kind": kind} if kind else {}),
         **attributes,
     }
-    return [root, replace(call, name=name or kind.lower(), attributes=whole)]
+    happened = tuple(SpanEvent(event, call.start_ns, some) for event, some in events)
+    return [root, replace(call, name=name or kind.lower(), attributes=whole, events=happened)]
 
 
 def messages(prefix: str, items: Sequence[Mapping[str, Any]]) -> dict[str, Value]:
@@ -188,6 +194,101 @@ TOOL: Final[dict[str, Value]] = {
 }
 
 
+GENAI_CHAT: Final[dict[str, Value]] = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.response.model": "gpt-4o-2024-11-20",
+    "gen_ai.request.temperature": 0.2,
+    "gen_ai.request.max_tokens": 800,
+    "gen_ai.request.stop_sequences": ["END"],
+    "gen_ai.response.finish_reasons": ["tool_call"],
+    "gen_ai.usage.input_tokens": 1_912,
+    "gen_ai.usage.output_tokens": 148,
+    "gen_ai.usage.cache_read.input_tokens": 1_024,
+    "gen_ai.usage.cache_creation.input_tokens": 12,
+    "gen_ai.usage.reasoning.output_tokens": 64,
+    "gen_ai.system_instructions": json.dumps([{"type": "text", "content": SYSTEM}]),
+    "gen_ai.tool.definitions": json.dumps(
+        [
+            {
+                "type": "function",
+                "name": "get_order",
+                "description": "Look an order up.",
+                "parameters": {"type": "object"},
+            },
+            json.loads(_tool("refund", "Pay an item back.", order_id="string")),
+        ]
+    ),
+    "gen_ai.input.messages": json.dumps(
+        [
+            {
+                "role": "user",
+                "parts": [
+                    {"type": "text", "content": "my order #4711 arrived broken, *can* I get a refund?"},
+                    {"type": "uri", "modality": "image", "uri": "https://pictures.example/teapot.jpg"},
+                    {
+                        "type": "blob",
+                        "modality": "image",
+                        "mime_type": "image/png",
+                        "content": PIXEL.rpartition(",")[2],
+                    },
+                    {"type": "file", "modality": "audio", "file_id": "file-7"},
+                ],
+            },
+            {
+                "role": "assistant",
+                "parts": [
+                    {"type": "text", "content": "Let me look your order up **first**."},
+                    {
+                        "type": "tool_call",
+                        "id": "call_1",
+                        "name": "get_order",
+                        "arguments": {"order_id": "4711"},
+                    },
+                    {"type": "tool_call", "id": "call_2", "name": "policy", "arguments": None},
+                ],
+            },
+            {
+                "role": "tool",
+                "parts": [
+                    {"type": "tool_call_response", "id": "call_1", "response": {"paid": "card"}},
+                    {"type": "tool_call_response", "id": "call_2", "result": "within 30 days"},
+                ],
+            },
+        ]
+    ),
+    "gen_ai.output.messages": json.dumps(
+        [
+            {
+                "role": "assistant",
+                "parts": [
+                    {"type": "reasoning", "content": "The spout is cracked."},
+                    {"type": "text", "content": "It is broken. I refund:\n\n- **teapot**"},
+                    {
+                        "type": "tool_call",
+                        "id": "call_3",
+                        "name": "refund",
+                        "arguments": {"order_id": "4711", "amount": 34.9},
+                    },
+                ],
+                "finish_reason": "tool_call",
+            }
+        ]
+    ),
+}
+"""A model's call by OpenTelemetry's convention for generative AI that has everything."""
+
+GENAI_TOOL: Final[dict[str, Value]] = {
+    "gen_ai.operation.name": "execute_tool",
+    "gen_ai.tool.name": "get_order",
+    "gen_ai.tool.description": "Look an order up.",
+    "gen_ai.tool.call.id": "call_1",
+    "gen_ai.tool.call.arguments": '{"order_id": "4711"}',
+    "gen_ai.tool.call.result": '{"paid": "card"}',
+}
+
+
 def calls_session(session_id: str = "calls", *, started_ns: int = END) -> list[Span]:
     """Make a session with a turn for each kind of call."""
     kinds = (
@@ -197,6 +298,8 @@ def calls_session(session_id: str = "calls", *, started_ns: int = END) -> list[S
         ("RERANKER", "CohereRerank", RERANKING),
         ("EMBEDDING", "OpenAIEmbeddings", EMBEDDING),
         ("TOOL", "get_order", TOOL),
+        ("", "chat gpt-4o", GENAI_CHAT),
+        ("", "execute_tool get_order", GENAI_TOOL),
     )
     return [
         span
@@ -264,14 +367,85 @@ def hostile_calls(started_ns: int = END + 60 * SECOND) -> list[Span]:
         },
     }
     return [
+        *_hostile_genai(started_ns + 6 * 60 * SECOND),
+        *(
+            span
+            for place, kind in enumerate(("LLM", "RETRIEVER", "RERANKER", "EMBEDDING", "TOOL", HOSTILE_ID))
+            for span in one_span(
+                kind,
+                everything,
+                session_id=HOSTILE_ID,
+                project=HOSTILE_ID,
+                name=HOSTILE_ID,
+                started_ns=started_ns + place * 60 * SECOND,
+            )
+        ),
+    ]
+
+
+def _hostile_genai(started_ns: int) -> list[Span]:
+    """The same by the convention for generative AI: messages, flattened ones, events, documents, a tool."""
+    spoken = [
+        {
+            "role": role,
+            "name": text,
+            "tool_call_id": text,
+            "parts": [
+                text,
+                {"type": text, "content": text},
+                {"type": "text", "content": text},
+                {"type": "reasoning", "content": text},
+                {"type": "tool_call", "id": text, "name": text, "arguments": {text: text}},
+                {"type": "tool_call_response", "id": text, "response": text},
+                {"type": "uri", "modality": text, "uri": f"javascript:alert(1)//{text}"},
+                {"type": "uri", "modality": "image", "uri": text},
+                {"type": "blob", "mime_type": text, "content": text},
+                {"type": "file", "file_id": text, "filename": text},
+            ],
+            "finish_reason": text,
+        }
+        for text in HOSTILE
+        for role in (text, "assistant")
+    ]
+    names = (
+        *("gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model", "gen_ai.tool.name"),
+        *("gen_ai.tool.description", "gen_ai.tool.call.id", "gen_ai.tool.call.arguments"),
+        *("gen_ai.tool.call.result", "gen_ai.retrieval.query.text"),
+    )
+    documents = [{"id": it, "content": it, "metadata": {it: it}} for it in HOSTILE]
+    told: dict[str, Value] = {
+        **dict.fromkeys(names, HOSTILE_ID),
+        **{f"gen_ai.request.{it}": it for it in HOSTILE},
+        "gen_ai.tool.definitions": json.dumps([{"name": it, "description": it} for it in HOSTILE]),
+        "gen_ai.system_instructions": json.dumps(HOSTILE),
+        "gen_ai.retrieval.documents": json.dumps(documents),
+    }
+    whole = {f"gen_ai.{side}.messages": json.dumps(spoken) for side in ("input", "output")}
+    flat = {
+        f"gen_ai.{side}.{at}.{field}": text
+        for side in ("prompt", "completion")
+        for at, text in enumerate(HOSTILE)
+        for field in ("role", "content", "reasoning", "tool_calls.0.name", "tool_calls.0.arguments")
+    }
+    happened = [("gen_ai.user.message", {"content": it, "role": it}) for it in HOSTILE]
+    return [
         span
-        for place, kind in enumerate(("LLM", "RETRIEVER", "RERANKER", "EMBEDDING", "TOOL", HOSTILE_ID))
+        for place, (operation, attributes, events) in enumerate(
+            (
+                ("chat", whole, ()),
+                ("chat", flat, ()),
+                ("chat", {}, happened),
+                ("retrieval", {}, ()),
+                ("execute_tool", {}, ()),
+            )
+        )
         for span in one_span(
-            kind,
-            everything,
+            "",
+            {"gen_ai.operation.name": operation, **told, **attributes},
             session_id=HOSTILE_ID,
             project=HOSTILE_ID,
             name=HOSTILE_ID,
             started_ns=started_ns + place * 60 * SECOND,
+            events=events,
         )
     ]

@@ -67,3 +67,24 @@ def links(response: httpx.Response, containing: str = "") -> list[str]:
     """The links of a page."""
     found = re.findall(r'href="([^"]*)"', response.text)
     return [html.unescape(it) for it in found if containing in html.unescape(it)]
+
+
+def addresses(client: httpx.Client, session_id: str = "abc") -> list[str]:
+    """Where the inner spans of a session's turns are shown, turn by turn."""
+    found: list[str] = []
+    for trace in dict.fromkeys(links(client.get("/session", params={"id": session_id}), "/trace?")):
+        found += list(dict.fromkeys(links(client.get(trace), "/span?")))[-1:]
+    return found
+
+
+def said(page: httpx.Response) -> str:
+    """What the page of a span shows between what every span has and its attributes, as a reader sees it."""
+    part = re.search(
+        r'class="span-page">.*?</p>(.*?)<details class="folded"><summary>All', page.text, re.DOTALL
+    )
+    assert part is not None, text_of(page)
+
+    class Part:
+        text = part[1]
+
+    return text_of(Part())  # type: ignore[arg-type] -- all that it looks at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from langchain_sessions.view._contents import (
@@ -132,13 +133,18 @@ class _Maker:
             parameters=list(call.parameters.items())[:_PARAMETERS],
             tools=[self._offered(it, number) for number, it in enumerate(call.tools[:TOOLS], 1)],
             more_tools=max(0, len(call.tools) - TOOLS),
-            sections=[
-                # A conversation is read from its end; what the model answers to is there.
-                self._messages("Input", "input", call.input, max(0, len(call.input) - SIZE)),
-                self._messages("Output", "output", call.output, 0),
-            ],
+            sections=self._both_sides(call),
             unread=call.unread,
         )
+
+    def _both_sides(self, call: ModelCall) -> list[Section]:
+        if not call.input and not call.output:
+            return [Section("Messages", "", [], 0, nothing="None were recorded")]
+        # A conversation is read from its end; what the model answers to is there.
+        start = max(0, len(call.input) - SIZE)
+        given = self._messages("Input", "input", call.input, start)
+        gave = self._messages("Output", "output", call.output, 0)
+        return [given, replace(gave, nothing="No answer")]
 
     def _messages(self, title: str, side: str, messages: Sequence[Message], start: int) -> Section:
         start = self._start(side, messages, start)
@@ -275,7 +281,8 @@ class _Maker:
 
     def _text(self, title: str, text: Text | None, look: Look) -> Section:
         pieces = [] if text is None or not text.text else [self._piece(text, look, PREVIEWED)]
-        return Section(title, "", pieces, len(pieces))
+        nothing = "Not recorded" if text is None else "Nothing"
+        return Section(title, "", pieces, len(pieces), nothing=nothing)
 
     def _piece(self, text: Text, look: Look, most: int) -> Piece:
         if look != "written" and is_data(text.text):
@@ -284,7 +291,7 @@ class _Maker:
             shown = previewed(text.text, min(most, PREVIEWED))
         else:
             shown = rendered(text.text, most) if look == "prose" else written(text.text, most)
-        return Piece(look, shown, self._address(text) if shown.left else None)
+        return Piece(look, shown, self._address(text) if shown.left else None, text.is_part)
 
     def _address(self, text: Text) -> str | None:
         return None if text.key is None else attribute_address(self._turn, self._span, text.key)

@@ -25,11 +25,13 @@ class Piece:
         look: How it is shown.
         shown: What of it is shown.
         href: Where all of it is, or None.
+        is_within: Whether there is more than this there.
     """
 
     look: Look
     shown: Shown
     href: str | None = None
+    is_within: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Section:
         beginning: Where the first ones are shown, or None if that is where those before are, or here.
         earlier: Where those before are shown, or None.
         later: Where those behind are shown, or None.
+        nothing: What is said if there is nothing.
     """
 
     title: str
@@ -127,6 +130,7 @@ class Section:
     beginning: str | None = None
     earlier: str | None = None
     later: str | None = None
+    nothing: str = "Nothing"
 
 
 @dataclass(frozen=True, slots=True)
