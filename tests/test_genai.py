@@ -318,6 +318,15 @@ def test_events_on_spans(store: SQLiteSessionStore, name: str, late: bool) -> No
     assert (turn.input, turn.output) == wanted
 
 
+def test_half_a_surrogate_pair_in_the_json_of_an_event(store: SQLiteSessionStore) -> None:
+    """It is escaped in the turn's text, and neither the span nor those beside it are refused."""
+    choice: dict[str, Any] = {"role": True, "content": "x", "tool_calls": json.dumps("\ud800")}
+    odd = span(1, kind="", attributes={"gen_ai.conversation.id": "a"}, events=[("gen_ai.choice", choice)])
+    store.add([odd, genai(1, trace=2, conversation="b")])
+    assert store.session("a").turns[0].output.count("\\ud800") == 1
+    assert {it.id for it in store.sessions()} == {"a", "b"}
+
+
 def test_what_attributes_say_counts_more_than_events() -> None:
     """Where a span has both they are the same, or the event was shortened."""
     given = {"gen_ai.input.messages": messages(("user", "hi there"))}

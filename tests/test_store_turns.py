@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_sessions.store import SessionFilter, SQLiteSessionStore, Turn
+from langchain_sessions.store._texts import output_text
 from tests.support.spans import MINUTE, SECOND, expected, span
 from tests.support.stores import all_sessions, audit
 
@@ -213,6 +214,16 @@ def test_texts_that_a_database_finds_hard_are_kept(store: SQLiteSessionStore) ->
     assert turn.input == "a\ufffdb \\ud800 \U0001f642"
     assert store.summary("a").first_input == turn.input
     assert store.spans("a", turn.trace_id)[0].attributes["input.value"] == "a\x00b \\ud800 \U0001f642"
+
+
+def test_a_type_of_content_that_is_no_text() -> None:
+    """A list, say, which no set can be asked for: the block says nothing, and its span is stored."""
+    contents = "llm.output_messages.0.message.contents"
+    attributes: Attributes = {
+        f"{contents}.0.message_content.type": ["text"],
+        f"{contents}.1.message_content.text": "yes",
+    }
+    assert output_text(attributes) == "yes"
 
 
 def test_times_that_do_not_fit_are_cut(store: SQLiteSessionStore) -> None:

@@ -107,6 +107,13 @@ def test_odd_tags_do_no_harm(store: SQLiteSessionStore, odd: Any) -> None:
     assert found(store, "ok") == found(store, "\udcff") == (["a"] if is_list else [])
 
 
+def test_a_text_of_a_thousand_characters_is_the_longest_tag(store: SQLiteSessionStore) -> None:
+    """One of megabytes would have every tag that is written compared with all of it."""
+    store.add([tagged(1, "a", "x" * 1_000), tagged(2, "b", "x" * 1_001, "ok")])
+    assert found(store, "x" * 1_000) == ["a"]
+    assert sorted(rows(store)) == [("ok", "b"), ("x" * 1_000, "a")]
+
+
 def test_a_tag_and_other_conditions_hold_together(store: SQLiteSessionStore) -> None:
     """A search and statistics are about all turns of the sessions with a turn that has it."""
     store.add([*turn(1, "a", "boat"), tagged(2, "a", "x", said="sea"), *turn(3, "b", "boat")])
@@ -127,6 +134,20 @@ def test_sessions_that_come_while_those_with_a_tag_are_read(store: SQLiteSession
             store.add([tagged(300, "with", "x"), tagged(301, "without", "y")])
             store.add([tagged(302, "s1", "y")])
     assert sorted(ids) == sorted(["with", *(f"s{number}" for number in range(1, 251))])
+
+
+def test_a_turn_of_a_job_that_comes_while_those_with_a_tag_are_read(store: SQLiteSessionStore) -> None:
+    """The run above it is of no session, and still its turn is complete and has its tag."""
+    store.add([tagged(number, f"s{number}", "x") for number in range(1, 31)])
+    late = [
+        span(number, 9, trace=99, session=f"late{number}", attributes={"tag.tags": ["x"]})
+        for number in (1, 2)
+    ]
+    sessions = iter_sessions(store, SessionFilter(tag="x"))
+    ids = [next(sessions).id]
+    store.add([span(9, trace=99), *(replace(it, parent_is_remote=False) for it in late)])
+    ids += [it.id for it in sessions]
+    assert set(found(store, "x")) - set(ids) == set()
 
 
 def test_a_file_of_the_version_before_gets_the_table(store: SQLiteSessionStore) -> None:

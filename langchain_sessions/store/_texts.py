@@ -162,7 +162,7 @@ def _message_text(message: Mapping[str, Value]) -> str:
 
 def _block_text(block: Mapping[str, Value]) -> str:
     """The text of a text block, the name of a medium, nothing for a model's reasoning or a tool call."""
-    kind = block.get(MessageContentAttributes.MESSAGE_CONTENT_TYPE, "text")
+    kind = str(block.get(MessageContentAttributes.MESSAGE_CONTENT_TYPE, "text"))  # a list is none
     if kind == "text":
         return str(block.get(MessageContentAttributes.MESSAGE_CONTENT_TEXT, ""))
     return f"\n[{kind}]\n" if kind in _MEDIA else ""

@@ -9,6 +9,7 @@ from langchain_sessions.store._facts import headline
 from langchain_sessions.store._model import ToolUse
 from langchain_sessions.store._texts import (
     answered,
+    escaped,
     last_user_text,
     output_text,
     raw_input,
@@ -52,8 +53,11 @@ def texts(part: Part, attributes_of: AttributesOf) -> Texts:
 
 
 def _legible(text: str) -> str:
-    """A text without NUL, at which whatever is written in C, SQLite for one, takes it to end."""
-    return text.replace("\x00", "\ufffd")
+    """A text without NUL, at which whatever is written in C, SQLite for one, takes it to end.
+
+    Nor with half of a surrogate pair, which JSON inside of an attribute may escape, and nothing can store.
+    """
+    return escaped(text).replace("\x00", "\ufffd")
 
 
 def _input(part: Part, attributes_of: AttributesOf) -> str:

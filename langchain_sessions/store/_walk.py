@@ -115,8 +115,7 @@ def _changed_since(
 def _is_tagged(store: SessionStore, session: SessionSummary, tag: str) -> bool:
     turns = iter_turns(store, session.id, project=session.project)
     return any(
-        has_tag(store.spans(session.id, it.trace_id, project=session.project), session.id, tag)
-        for it in turns
+        has_tag(it, store.spans(session.id, it.trace_id, project=session.project), tag) for it in turns
     )
 
 
