@@ -490,6 +490,7 @@ def test_what_cannot_be_written_or_read_is_one_error(store: SQLiteSessionStore, 
     for target, what in (
         (tmp_path / "no" / "x", f"cannot write {tmp_path}/no/x: No such file or directory"),
         (store.path, f"{store.path} is the store itself; name another file to export to"),
+        (f"{store.path}-wal", f"{store.path}-wal is the store itself; name another file to export to"),
     ):
         with pytest.raises(TransferError) as caught:
             export_sessions(store, target)

@@ -122,8 +122,10 @@ def _check(session_ids: Iterable[str], where: SessionFilter) -> None:
 
 def _refuse_itself(store: SessionStore, target: Target) -> None:
     path = getattr(store, "path", None)
-    is_file = isinstance(target, str | os.PathLike)
-    if path is not None and is_file and Path(path).resolve() == Path(target).resolve():
+    if path is None or not isinstance(target, str | os.PathLike):
+        return
+    # SQLite has two files beside its own, in which there may be what is not yet in that.
+    if str(Path(target).resolve()) in {f"{Path(path).resolve()}{it}" for it in ("", "-wal", "-shm")}:
         msg = f"{os.fspath(target)} is the store itself; name another file to export to"
         raise TransferError(msg)
 
