@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from langchain_core.runnables.config import var_child_runnable_config
 from opentelemetry.context import get_current
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from tests.support.phoenix import Phoenix
 
-settings.register_profile("suite", deadline=None, derandomize=True)  # timings belong in benchmarks/
+# Timings belong in benchmarks/, and how long it takes to make examples says more of the machine than of them.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("suite")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so the programs that they start.

@@ -198,7 +198,7 @@ def with_deletions(draw: st.DrawFn) -> list[list[Span] | str | int]:
     return steps
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=with_deletions())
 def test_deletions_in_between_leave_everything_consistent(
     place: Path, steps: Sequence[list[Span] | str | int]

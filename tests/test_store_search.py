@@ -225,7 +225,7 @@ def test_hits_are_paged_the_latest_first(tmp_path: Path) -> None:
 anything = st.text(st.characters(), max_size=40)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(typed=anything, other=anything)
 @example(typed="!" * 60_000, other="旅" * 60_000)
 @example(typed='"' + "a " * 60_000, other="(" * 60_000)
@@ -257,7 +257,7 @@ def is_visible(character: str) -> bool:
     return unicodedata.category(character)[0] in "LNS"
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(before=anything, word=words, after=anything)
 @example(before="", word="\u19b0\u1cf2", after="")
 def test_a_word_of_a_text_is_found(scratch: SQLiteSessionStore, before: str, word: str, after: str) -> None:
