@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -93,10 +93,10 @@ class Sum:
         details: Parts of these by the names that the span gives them, such as "cache_read", in its order.
     """
 
-    prompt: int | float | None
-    completion: int | float | None
-    total: int | float | None
-    details: dict[str, int | float]
+    prompt: int | float | None = None
+    completion: int | float | None = None
+    total: int | float | None = None
+    details: dict[str, int | float] = field(default_factory=dict[str, int | float])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,17 +117,17 @@ class ModelCall:
         unread: How many attributes of messages and tools could not be read.
     """
 
-    input: tuple[Message, ...]
-    output: tuple[Message, ...]
-    tools: tuple[OfferedTool, ...]
-    parameters: dict[str, str]
-    model: str
-    asked_for: str
-    provider: str
-    finish_reason: str
-    tokens: Sum
-    cost: Sum
-    unread: int
+    input: tuple[Message, ...] = ()
+    output: tuple[Message, ...] = ()
+    tools: tuple[OfferedTool, ...] = ()
+    parameters: dict[str, str] = field(default_factory=dict[str, str])
+    model: str = ""
+    asked_for: str = ""
+    provider: str = ""
+    finish_reason: str = ""
+    tokens: Sum = field(default_factory=Sum)
+    cost: Sum = field(default_factory=Sum)
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,22 +84,6 @@ _DIMENSIONS: Final = "gen_ai.embeddings.dimension.count"
 _EMBEDDED: Final = ("ai.value", "ai.values")
 
 
-_NOTHING: Final = ModelCall(
-    input=(),
-    output=(),
-    tools=(),
-    parameters={},
-    model="",
-    asked_for="",
-    provider="",
-    finish_reason="",
-    tokens=Sum(None, None, None, {}),
-    cost=Sum(None, None, None, {}),
-    unread=0,
-)
-"""What is shown of a call of which nothing is known."""
-
-
 def genai_contents(span: Span) -> Contents | None:
     """Read what a span was given and gave; None if that is not known of its kind, or there is nothing."""
     attributes = with_messages(span.attributes, ((it.name, it.attributes) for it in span.events))
@@ -124,10 +108,10 @@ def _model_call(span: Span, attributes: Attributes) -> ModelCall | None:
         provider=fields.word(*_PROVIDERS),
         finish_reason=_finish_reason(attributes, gave),
         tokens=_tokens(attributes),
-        cost=Sum(None, None, counts_of(attributes, "LLM").cost, {}),
+        cost=Sum(total=counts_of(attributes, "LLM").cost),
         unread=sum(_unread(attributes, it) for it in (given, gave)) + unread_tools,
     )
-    return None if call == _NOTHING else call
+    return None if call == ModelCall() else call
 
 
 def _tool_run(span: Span, attributes: Attributes) -> ToolRun | None:
